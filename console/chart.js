@@ -1,7 +1,7 @@
 // Small line charts in SVG: up to two series over time, with a cursor that names the values under it.
 
 import { h, put, svg, text } from "./dom.js";
-import { clock, compact, NONE } from "./format.js";
+import { clock, compact, day, NONE } from "./format.js";
 import { t } from "./words.js";
 
 const WIDTH = 640;
@@ -9,6 +9,7 @@ const HEIGHT = 152;
 const LEFT = 40;
 const BOTTOM = 20;
 const TOP = 8;
+const DAY_MS = 86_400_000;
 
 /**
  * A figure that is drawn anew from `{times, series: [{name, values}], about}`; `show` writes one value, and
@@ -70,10 +71,11 @@ function drawLines(picture, { times, series }) {
     label(left - 6, y(top * part) + 4, compact(top * part), "end"),
   ]);
   const last = times.length - 1;
+  const days = times.length > 1 && times[last] - times[0] > 2 * DAY_MS;
   const labeled = new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * last)));
   const hours = [...labeled].map((place) => {
     const side = place === 0 ? "start" : place === last ? "end" : "middle";
-    return label(x(place), bottom + 15, clock(times[place]).slice(-8, -3), side);
+    return label(x(place), bottom + 15, days ? day(times[place]) : clock(times[place]).slice(-8, -3), side);
   });
   const lines = series.flatMap((one, number) => strokes(one.values, x, y, bottom, number + 1));
   picture.replaceChildren(

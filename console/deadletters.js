@@ -7,33 +7,45 @@ import { get, post, remove } from "./http.js";
 import { button, loadedPanel } from "./operations.js";
 import { table } from "./panels.js";
 import { may } from "./session.js";
-import { t } from "./words.js";
+import { known, t } from "./words.js";
 
 const SHOWN = 100;
+const REQUEUED = new Set(["entry", "doorbell", "chunk"]);
 
 export function lettersPanel(done) {
-  const requeue = async ({ id }) => {
-    await done.run(() => post(`/dead-letters/${id}/requeue`), t("letters.requeued", { id }));
+  const requeue = async (letter) => {
+    const { id } = letter;
+    await done.run(() => post(`/dead-letters/${id}/requeue`), t("letters.requeued", { what: whatOf(letter) }));
     panel.reload();
   };
-  const drop = async ({ id }) => {
-    if (!(await confirmed(t("letters.drop.sure", { id }), t("letters.drop")))) return;
-    await done.run(() => remove(`/dead-letters/${id}`), t("letters.dropped", { id }));
+  const drop = async (letter) => {
+    const { id } = letter;
+    if (!(await confirmed(t("letters.drop.sure", { what: whatOf(letter) }), t("letters.drop")))) return;
+    await done.run(() => remove(`/dead-letters/${id}`), t("letters.dropped", { what: whatOf(letter) }));
     panel.reload();
   };
   const actions = (letter) =>
     h(
       "div",
       { class: "actions" },
-      button(t("letters.requeue"), () => requeue(letter), { about: letter.id }),
+      REQUEUED.has(letter.kind) && letter.stored_bytes === letter.size_bytes
+        ? button(t("letters.requeue"), () => requeue(letter), { about: letter.id })
+        : null,
       button(t("letters.drop"), () => drop(letter), { kind: "danger", about: letter.id }),
     );
   const panel = loadedPanel(
     t("letters.title"),
     () => get(`/dead-letters?limit=${SHOWN}`),
     ({ dead_letters: letters }) => list(letters, may("operate") ? actions : null),
+    h("p", { class: "inset small muted" }, t("letters.about")),
   );
   return panel.node;
+}
+
+/** The kind of a letter and its model version. */
+function whatOf({ kind, model }) {
+  const word = known(`letters.kind.${kind}`) ? t(`letters.kind.${kind}`) : kind;
+  return [word, model].filter(Boolean).join(" · ");
 }
 
 function list(letters, actions) {
@@ -51,7 +63,7 @@ function row(letter, actions) {
     {},
     h("th", { scope: "row", class: "mono nowrap" }, letter.id),
     h("td", { class: "nowrap" }, clock(letter.at)),
-    h("td", { class: "nowrap" }, [letter.kind, letter.model].filter(Boolean).join(" · ")),
+    h("td", { class: "nowrap" }, whatOf(letter)),
     h("td", {}, letter.reason, place),
     h("td", { class: "number" }, bytes(letter.size_bytes)),
     actions ? h("td", {}, actions(letter)) : null,

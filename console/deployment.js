@@ -21,7 +21,7 @@ const HELD = {
 };
 
 /** The panel reads the deployment again every few seconds while it is in the document. */
-export function deploymentPanel(model) {
+export function deploymentPanel(model, moved) {
   const path = `/models/${encodeURIComponent(model.name)}`;
   const done = outcome();
   const note = h("p", { class: "empty" }, t("app.loading"));
@@ -48,6 +48,7 @@ export function deploymentPanel(model) {
       ]);
       drawDeployment(facts, deployment);
       if (now?.generation !== deployment.generation) offer(buttons, deployment, change);
+      if (now && now.serves !== deployment.serves) moved();
       now = deployment;
       rollout.draw(model.name, rollouts.running ?? rollouts.ended[0], hour);
       [note.hidden, body.hidden] = [true, false];
@@ -70,11 +71,12 @@ function offer(box, deployment, change) {
   const version = running ? of : deployment.can_roll_back_to;
   const question = running
     ? t("deployment.rollback.rollout", { to, of })
-    : t("deployment.rollback.sure", { version });
+    : t("deployment.rollback.sure", { version, before: deployment.default });
+  const label = running ? t("deployment.rollback") : t("deployment.rollback.to", { version });
   const back = async () =>
     (await confirmed(question, t("deployment.rollback"))) &&
     change("POST", "rollback", t("deployment.rollback.done", { version }));
-  replaceButtons(box, version && may("deploy") ? [button(t("deployment.rollback"), back, { kind: "danger" })] : []);
+  replaceButtons(box, version && may("deploy") ? [button(label, back, { kind: "danger" })] : []);
 }
 
 /** A version for all requests, or for a percentage of them. */

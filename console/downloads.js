@@ -58,14 +58,19 @@ function link(state, id, wanted, what, name) {
   const { part, format, partial } = wanted;
   const query = String(new URLSearchParams({ ...(format && { format }), ...(partial && { partial }) }));
   const href = `/jobs/${id}/${part}${query && `?${query}`}`;
-  const label = format ? t("job.formats", { what, format: format.toUpperCase() }) : what;
-  const anchor = h("a", { href, download: name, "aria-label": label }, format?.toUpperCase() ?? what);
+  const label = format ? t("job.formats", { what, format: nameOf(format) }) : what;
+  const anchor = h("a", { href, download: name, "aria-label": label }, format ? nameOf(format) : what);
   anchor.addEventListener("click", (event) => {
     if (!Object.keys(credentials()).length) return;
     event.preventDefault();
     save(id, wanted, name, state);
   });
   return anchor;
+}
+
+/** A format as people write it: CSV, Parquet. */
+function nameOf(format) {
+  return ["parquet", "arrow"].includes(format) ? format[0].toUpperCase() + format.slice(1) : format.toUpperCase();
 }
 
 async function save(id, wanted, name, state) {

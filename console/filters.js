@@ -6,6 +6,7 @@ import { t } from "./words.js";
 
 const STATES = ["active", "uploading", "queued", "running", "paused", "succeeded", "failed", "canceled"];
 const SPANS = { hour: 3600, day: 86400, week: 604800 };
+const TYPING_MS = 400;
 const NAMES = ["search", "state", "model", "since"];
 
 /** A form over `query`; `changed(query)` is called with another one. */
@@ -22,10 +23,16 @@ export function filters(query, changed) {
       ...Object.keys(SPANS).map((one) => [one, t(`jobs.filter.${one}`)]),
     ]),
   };
+  let pause = 0;
   const read = () => {
+    pause = clearTimeout(pause);
     const next = new URLSearchParams();
     for (const name of NAMES) if (controls[name].value.trim()) next.set(name, controls[name].value.trim());
     changed(next);
+  };
+  const soon = (event) => {
+    pause = clearTimeout(pause);
+    if (event.target === controls.search) pause = setTimeout(() => node.isConnected && read(), TYPING_MS);
   };
   const fields = NAMES.map((name) =>
     h(
@@ -42,6 +49,7 @@ export function filters(query, changed) {
       role: "search",
       "aria-label": t("jobs.filter"),
       onsubmit: (event) => (event.preventDefault(), read()),
+      oninput: soon,
       onchange: read,
     },
     fields,
@@ -55,7 +63,8 @@ export function filters(query, changed) {
         ![...controls[name].options].some((one) => one.value === value)
       )
         controls[name].append(h("option", { value }, value));
-      controls[name].value = value;
+      const typing = name === "search" && (pause || controls[name].value.trim() === value);
+      if (!typing) controls[name].value = value;
     }
   };
   set(query);

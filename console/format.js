@@ -78,6 +78,11 @@ export function clock(moment) {
   );
 }
 
+/** A day of the year: Dec 1. */
+export function day(date) {
+  return intl(Intl.DateTimeFormat, { month: "short", day: "numeric" }).format(date);
+}
+
 export function since(moment) {
   return moment ? (Date.now() - new Date(moment).getTime()) / 1000 : null;
 }

@@ -21,8 +21,9 @@ export function drawFrame(section) {
     "a",
     { class: "brand", href: "#/" },
     h("img", { src: "/console/icon.svg", alt: "" }),
-    "Takt",
+    h("span", {}, "Takt"),
   );
+  const held = document.activeElement?.id; // a new bar would lose the focus
   put(
     document.getElementById("bar"),
     home,
@@ -31,6 +32,7 @@ export function drawFrame(section) {
   );
   verdictLink.hidden = section === "overview"; // it says so itself, and why
   drawVerdict();
+  if (held && document.getElementById("bar").querySelector(`#${held}`)) document.getElementById(held).focus();
 }
 
 function navigation(section) {
@@ -55,6 +57,7 @@ function languageButton() {
     "button",
     {
       class: "plain",
+      id: "language",
       type: "button",
       lang: other,
       title: t("app.language.label"),
@@ -87,8 +90,11 @@ function useTheme(name) {
 }
 
 function keyButton() {
-  const label = asker?.kind === "session" ? asker.name.replace(/^user\./, "") : t("key.button");
-  return h("button", { type: "button", onclick: () => keyDialog() }, label);
+  const known = ["session", "key"].includes(asker?.kind);
+  const label = known ? asker.name.replace(/^user\./, "") : t("key.button");
+  const name = known ? `${t("key.button")}: ${label}` : null;
+  const props = { type: "button", id: "asker", class: "asker", "aria-label": name, title: name, onclick: () => keyDialog() };
+  return h("button", props, label);
 }
 
 const verdictLink = h("a", { href: "#/", class: "verdict-link", id: "verdict" });

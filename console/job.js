@@ -4,17 +4,17 @@ import { h, put, say, text } from "./dom.js";
 import { downloads } from "./downloads.js";
 import { clock, duration, figure, NONE, number, percent, shortId } from "./format.js";
 import { jobActions } from "./jobactions.js";
-import { drawProgress, progressText } from "./joblines.js";
-import { endText, ENDED, jobName, waitReason } from "./jobtexts.js";
+import { drawProgress, drawState, progressText } from "./joblines.js";
+import { endText, ENDED, jobName, ownerText, waitReason } from "./jobtexts.js";
 import { jobTimeline } from "./jobtimeline.js";
 import { follow } from "./jobwatch.js";
 import { errorRows } from "./joberrors.js";
-import { jobBadge, meter } from "./marks.js";
+import { meter } from "./marks.js";
 import { failureText } from "./panels.js";
 import { reasonText, t } from "./words.js";
 
 /** `told(job)` hears of each change, `gone(id)` of its deletion, `back()` says where the list is. */
-export function jobDetail(id, { back, told, gone }) {
+export function jobDetail(id, { back, open, told, gone }) {
   const title = h("h2", { id: "job-title", tabindex: "-1" }, t("job.title", { id: shortId(id) }));
   const close = h("a", { href: back(), class: "end" }, t("app.close"));
   const parts = sections();
@@ -38,7 +38,7 @@ export function jobDetail(id, { back, told, gone }) {
   const watch = follow(id, draw, (error) =>
     put(body, h("p", { class: "note", data: { tone: "bad" } }, goneText(error))),
   );
-  parts.begin({ id, now: () => last, changed: draw, removed: () => (gone(id), (location.hash = back())) });
+  parts.begin({ id, now: () => last, changed: draw, open, removed: () => (gone(id), (location.hash = back())) });
   return { node, close: watch.close, focus: () => title.focus({ preventScroll: true }) };
 }
 
@@ -75,10 +75,9 @@ function sections() {
       put(slots.timeline, drawn[3].node);
     },
     draw(job) {
-      if (state.dataset.state !== job.state) put(state, jobBadge(job.state));
-      state.dataset.state = job.state;
+      drawState(state, job);
       drawProgress(bar, job);
-      text(rows, progressText(job) + shareText(job));
+      text(rows, progressText(job) + shareText(job) + failedText(job));
       text(
         why,
         job.waiting
@@ -100,6 +99,10 @@ function shareText(job) {
   return ` · ${percent((job.rows_succeeded + job.rows_failed) / job.rows_total, 1)}`;
 }
 
+function failedText({ rows_failed: failed }) {
+  return failed ? ` · ${t("job.rows.failed", { n: number(failed) })}` : "";
+}
+
 function jobLink(id) {
   return h("a", { href: `#/jobs/${id}` }, shortId(id));
 }
@@ -119,7 +122,7 @@ function drawFacts(list, job) {
     ["job.end", ended ? null : endText(job)],
     ["job.speed", job.rows_per_s ? `${figure(job.rows_per_s)} ${t("unit.rows_per_s")}` : null],
     ["job.place", job.position ? number(job.position) : null],
-    ["job.failed_rows", job.rows_failed ? number(job.rows_failed) : null],
+    ["job.owner", ownerText(job)],
     ["job.model", h("a", { href: `#/models/${job.model}@${job.version}` }, `${job.model} ${job.version}`)],
     ["job.reference", job.reference],
     ["job.tags", job.tags.join(", ")],
@@ -132,7 +135,6 @@ function drawFacts(list, job) {
     ],
     ["job.expires", job.expires_at && clock(job.expires_at)],
     ["job.webhook", job.webhook && webhookText(job.webhook)],
-    ["job.owner", job.owner === "anonymous" ? null : job.owner],
     ["job.retry_of", job.retry_of && jobLink(job.retry_of)],
     ["job.replay_of", job.replay_of && jobLink(job.replay_of)],
     ["job.id", h("code", {}, job.id)],
@@ -144,6 +146,6 @@ function drawFacts(list, job) {
   list.dataset.said = said;
   put(
     list,
-    shown.flatMap(([key, value]) => [h("dt", {}, t(key, { n: "" }).trim()), h("dd", {}, value)]),
+    shown.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)]),
   );
 }

@@ -4,13 +4,18 @@ import { confirmed } from "./confirm.js";
 import { h } from "./dom.js";
 import { feeds } from "./feeds.js";
 import { patch, post, remove as erase } from "./http.js";
-import { ENDED } from "./jobtexts.js";
+import { ENDED, jobName } from "./jobtexts.js";
 import { button as buttonOf, outcome, replaceButtons } from "./operations.js";
 import { may } from "./session.js";
 import { t } from "./words.js";
 
-export function jobActions({ id, now, changed, removed }) {
+/** Words for the page of a job that this page began, by id. */
+const begun = new Map();
+
+export function jobActions({ id, now, changed, open, removed }) {
   const done = outcome();
+  if (begun.has(id)) done.say(begun.get(id));
+  begun.delete(id);
   const buttons = h("div", { class: "actions", tabindex: "-1" });
   const priority = h("input", { id: "priority", type: "number", min: 0, max: 9, step: 1, required: true });
   const set = h(
@@ -41,7 +46,8 @@ export function jobActions({ id, now, changed, removed }) {
   const again = (rows) => () =>
     run(async () => {
       const job = await post(`/jobs/${id}/retry`, { rows });
-      location.hash = `#/jobs/${job.id}`;
+      begun.set(job.id, t(`job.retry.${rows}.done`, { name: jobName(now()), version: `${job.model} ${job.version}` }));
+      open(job.id);
     });
   const button = (key, action, kind) => buttonOf(t(key), action, { kind });
   const offered = (job) => {

@@ -3,7 +3,7 @@
 import { h, keyed, put, text } from "./dom.js";
 import { figure, number } from "./format.js";
 import { isOld } from "./freshness.js";
-import { jobName, endText, waitText } from "./jobtexts.js";
+import { ENDED, jobName, endText, waitText } from "./jobtexts.js";
 import { jobBadge, meter } from "./marks.js";
 import { failureText, panel } from "./panels.js";
 import { t } from "./words.js";
@@ -43,8 +43,7 @@ function line(job) {
   return {
     node,
     update(now) {
-      if (state.dataset.state !== now.state) put(state, jobBadge(now.state));
-      state.dataset.state = now.state;
+      drawState(state, now);
       drawProgress(bar, now);
       text(rows, progressText(now));
       text(
@@ -63,6 +62,13 @@ function speedText(job) {
   return job.rows_per_s && !isOld() ? t("jobs.speed", { rate: figure(job.rows_per_s) }) : "";
 }
 
+/** Draw a job's state; one that is done with failed rows says so. */
+export function drawState(node, { state, rows_failed: failed }) {
+  const shown = `${state} ${failed > 0}`;
+  if (node.dataset.state !== shown) put(node, jobBadge(state, failed));
+  node.dataset.state = shown;
+}
+
 /** Draw a job's bar: rows that succeeded, then rows that failed. */
 export function drawProgress(bar, job) {
   const total = job.rows_total || 0;
@@ -74,6 +80,6 @@ export function drawProgress(bar, job) {
 
 export function progressText(job) {
   const done = number(job.rows_succeeded + job.rows_failed);
-  if (job.rows_total === null) return t("job.rows.open", { done });
+  if (job.rows_total === null) return t(ENDED.has(job.state) ? "job.rows.ended" : "job.rows.open", { done });
   return t("job.rows", { done, total: number(job.rows_total) });
 }

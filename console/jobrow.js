@@ -1,10 +1,11 @@
 // One job as a row of the list.
 
-import { h, put, text } from "./dom.js";
+import { h, text } from "./dom.js";
 import { clock, number } from "./format.js";
-import { drawProgress, progressText } from "./joblines.js";
-import { endText, jobName, waitText } from "./jobtexts.js";
+import { drawProgress, drawState, progressText } from "./joblines.js";
+import { endText, jobName, ownerText, waitText } from "./jobtexts.js";
 import { jobBadge, meter } from "./marks.js";
+import { seesAllJobs } from "./session.js";
 import { reasonText } from "./words.js";
 
 export function jobRow(job, place) {
@@ -13,15 +14,16 @@ export function jobRow(job, place) {
   const state = h("td");
   const bar = meter([0, 0], "");
   const rows = h("span", { class: "small muted" });
-  const failed = h("td", { class: "number" });
-  const ends = h("td", { class: "small" });
+  const failed = h("td", { class: "number of-failed" });
+  const ends = h("td", { class: "small of-ends" });
   const cells = [
     state,
-    h("td", { class: "small" }, `${job.model} ${job.version}`),
+    h("td", { class: "small of-model" }, `${job.model} ${job.version}`),
+    seesAllJobs() ? h("td", { class: "small of-owner" }, ownerText(job)) : null,
     h("td", {}, h("span", { class: "two-lines" }, bar.node, rows)),
     failed,
     ends,
-    h("td", { class: "small" }, clock(job.created_at)),
+    h("td", { class: "small of-created" }, clock(job.created_at)),
   ];
   const node = h(
     "tr",
@@ -37,8 +39,7 @@ export function jobRow(job, place) {
       link.setAttribute("href", `#/jobs/${now.id}${words ? `?${words}` : ""}`);
       if (rest === now.id) node.setAttribute("aria-current", "true");
       else node.removeAttribute("aria-current");
-      if (state.dataset.state !== now.state) put(state, jobBadge(now.state));
-      state.dataset.state = now.state;
+      drawState(state, now);
       text(why, waitText(now) || (now.error && reasonText(now.error.code, now.error.detail)) || now.tags.join(", "));
       drawProgress(bar, now);
       text(rows, progressText(now));

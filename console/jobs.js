@@ -1,6 +1,6 @@
 // The list of jobs with its filters, and beside it the one that is chosen.
 
-import { h, text } from "./dom.js";
+import { h, put, text } from "./dom.js";
 import { feeds } from "./feeds.js";
 import { filters, requestOf } from "./filters.js";
 import { number } from "./format.js";
@@ -9,6 +9,7 @@ import { JobList } from "./joblist.js";
 import { jobRow } from "./jobrow.js";
 import { manyJobs } from "./manyjobs.js";
 import { failureText } from "./panels.js";
+import { asker, seesAllJobs } from "./session.js";
 import { virtualRows } from "./virtual.js";
 import { t } from "./words.js";
 
@@ -16,19 +17,21 @@ const REFRESH_MS = 2500;
 const NEAR_END = 30;
 const COLUMNS = [
   ["job", "30%"],
-  ["state", "7.5rem"],
+  ["state", "8.5rem"],
   ["model", "9rem"],
+  ["owner", "8rem"],
   ["progress", "22%"],
-  ["failed", "5.5rem", "number"],
-  ["ends", "10.5rem"],
-  ["created", "9rem"],
+  ["failed", "5rem", "number"],
+  ["ends", "9.5rem"],
+  ["created", "8.5rem"],
 ];
 
 export function jobsView(place) {
   const view = { place, list: null, detail: null };
   const foot = h("p", { class: "table-foot", role: "status" });
-  const heads = COLUMNS.map(([name, width, kind]) =>
-    h("th", { scope: "col", class: kind, style: { width } }, t(`jobs.col.${name}`)),
+  const columns = COLUMNS.filter(([name]) => name !== "owner" || seesAllJobs());
+  const heads = columns.map(([name, width, kind = ""]) =>
+    h("th", { scope: "col", class: `of-${name} ${kind}`, style: { width } }, t(`jobs.col.${name}`)),
   );
   const caption = h("caption", { class: "hidden-text" });
   const table = h("table", {}, caption, h("thead", {}, h("tr", { "aria-rowindex": 1 }, heads)));
@@ -37,6 +40,8 @@ export function jobsView(place) {
     { class: "table-window", tabindex: "0", role: "region", "aria-label": t("jobs.title") },
     table,
   );
+  const none = h("div", { class: "empty none", role: "status", hidden: true });
+  scroller.append(none);
   const side = h("div", { class: "list" });
   const node = h("div", { class: "jobs" });
   let shown = [0, 0];
@@ -58,16 +63,18 @@ export function jobsView(place) {
       foot,
       error
         ? failureText(error)
-        : !jobs.length && complete
-          ? t("jobs.none")
-          : `${t("jobs.caption", { n: number(jobs.length) })} ${complete ? t("jobs.end") : t("jobs.more")}`,
+        : `${t("jobs.caption", { n: number(jobs.length) })} ${complete ? t("jobs.end") : t("jobs.more")} ${whose()}`,
     );
+    const filtered = view.place.query.size > 0;
+    none.hidden = jobs.length > 0 || !complete;
+    if (!none.hidden) put(none, emptyList(filtered));
   };
   const restart = () => {
     view.list?.close();
     scroller.scrollTop = 0;
     view.list = new JobList(requestOf(view.place.query), changed);
     rows.set([]);
+    none.hidden = true;
     text(foot, t("app.loading"));
     view.list.more();
   };
@@ -77,6 +84,7 @@ export function jobsView(place) {
     view.detail = view.place.rest
       ? jobDetail(view.place.rest, {
           back: () => address("", view.place.query),
+          open: (id) => (location.hash = address(id, view.place.query)),
           told: (job) => (view.list.update([job]), rows.redraw()),
           gone: (id) => (view.list.remove(id), changed()),
         })
@@ -86,7 +94,7 @@ export function jobsView(place) {
     view.detail?.focus();
   };
   const many = manyJobs(() => requestOf(view.place.query), restart);
-  side.append(h("div", { class: "panel" }, form.node, many, scroller, foot));
+  side.append(h("div", { class: "panel" }, h("div", { class: "tools" }, form.node, many), scroller, foot));
   restart();
   open();
   const stop = feeds.models.watch((value) => value && form.models(value.models.map((model) => model.name)));
@@ -116,6 +124,18 @@ export function jobsView(place) {
       if (before.rest && !next.rest) (linkOf(scroller, before.rest) ?? scroller).focus();
     },
   };
+}
+
+/** Why the list is empty, and the way out of a filter. */
+function emptyList(filtered) {
+  const words = filtered ? t("jobs.none") : t("jobs.empty");
+  const all = filtered ? h("a", { href: "#/jobs" }, t("jobs.filter.clear")) : null;
+  return [h("p", {}, words), seesAllJobs() ? null : h("p", {}, whose()), all];
+}
+
+/** Whose jobs the list has, unless it has those of all. */
+function whose() {
+  return seesAllJobs() ? "" : t("jobs.own", { name: asker.name });
 }
 
 /** The link of a job in the list, if its row is drawn. */

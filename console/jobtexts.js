@@ -11,6 +11,11 @@ export function jobName(job) {
   return job.reference || shortId(job.id);
 }
 
+/** The key or person that submitted it; nothing if no key was required. */
+export function ownerText({ owner }) {
+  return owner === "anonymous" ? "" : owner;
+}
+
 /** Why it waits, or nothing where it does not. */
 export function waitText(job) {
   return job.waiting ? t("jobs.wait", { why: waitReason(job) }) : "";

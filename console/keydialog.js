@@ -82,4 +82,6 @@ async function use(value) {
 function gone() {
   open.remove();
   open = null;
+  const held = document.activeElement;
+  if (!held || held === document.body) document.getElementById("asker")?.focus();
 }

@@ -2,12 +2,12 @@
 
 import { confirmed } from "./confirm.js";
 import { h, put } from "./dom.js";
-import { clock, NONE } from "./format.js";
+import { clock } from "./format.js";
 import { get, post, remove } from "./http.js";
 import { badge } from "./marks.js";
 import { button, loadedPanel } from "./operations.js";
 import { table } from "./panels.js";
-import { may } from "./session.js";
+import { key as ownKey, may } from "./session.js";
 import { t } from "./words.js";
 
 const ROLES = ["predict", "submit", "read", "deploy", "operate", "audit", "admin"];
@@ -17,8 +17,9 @@ const STATES = { good: ["ok", "check"], expired: ["warn", "triangle"], revoked: 
 export function keysPanel(done) {
   const created = h("div", { role: "status", class: "inset", hidden: true });
   const revoke = async ({ id, name }) => {
-    if (!(await confirmed(t("keys.revoke.sure", { id, name }), t("keys.revoke")))) return;
-    await done.run(() => remove(`/keys/${id}`), t("keys.revoked", { id }));
+    const own = isOwn(id) ? ` ${t("keys.revoke.own")}` : "";
+    if (!(await confirmed(t("keys.revoke.sure", { id, name }) + own, t("keys.revoke")))) return;
+    await done.run(() => remove(`/keys/${id}`), t("keys.revoked", { id, name }));
     panel.reload();
   };
   const create = async (asked) => {
@@ -68,7 +69,7 @@ function newKey(create) {
       { class: "fields" },
       field(name, "keys.owner"),
       field(lifetime, "keys.lifetime"),
-      field(models, "keys.models"),
+      field(models, "keys.models.new"),
     ),
     h("fieldset", { class: "actions" }, h("legend", {}, t("keys.roles")), choices),
     h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, t("keys.create"))),
@@ -82,6 +83,11 @@ function list(keys, revoke) {
   return table(t("keys.title"), heads, h("tbody", {}, keys.map((key) => row(key, revoke))));
 }
 
+/** Whether this tab uses the key: `takt_{id}_{secret}`. */
+function isOwn(id) {
+  return ownKey()?.split("_")[1] === id;
+}
+
 function row(key, revoke) {
   const state = badge(STATES[key.state] ?? STATES.revoked, t(`keys.state.${key.state}`));
   const order = () => button(t("keys.revoke"), () => revoke(key), { kind: "danger", about: key.id });
@@ -89,12 +95,12 @@ function row(key, revoke) {
     "tr",
     {},
     h("th", { scope: "row", class: "mono" }, key.id),
-    h("td", {}, key.name),
+    h("td", {}, key.name, isOwn(key.id) ? h("span", { class: "small muted" }, ` ${t("keys.own")}`) : null),
     h("td", {}, state),
     h("td", {}, key.roles.join(", ")),
     h("td", {}, key.models.join(", ") || t("keys.models.all")),
-    h("td", { class: "nowrap" }, key.last_used_at ? clock(key.last_used_at) : NONE),
-    h("td", { class: "nowrap" }, key.expires_at ? clock(key.expires_at) : NONE),
+    h("td", { class: "nowrap" }, key.last_used_at ? clock(key.last_used_at) : t("keys.never")),
+    h("td", { class: "nowrap" }, key.expires_at ? clock(key.expires_at) : t("keys.never")),
     revoke ? h("td", {}, key.state === "revoked" ? null : order()) : null,
   );
 }

@@ -48,7 +48,9 @@ async function act(action, filter) {
   if (!jobs.length) return t("jobs.many.none");
   const name = t(`jobs.many.${action}`);
   const question = t(more ? "jobs.many.sure.more" : "jobs.many.sure", { action: name, n: number(jobs.length) });
-  if (!(await confirmed(question, name))) return null;
+  const final = ["cancel", "delete"].includes(action) ? ` ${t("jobs.many.final")}` : "";
+  if (!(await confirmed(question + final, name))) return null;
   const done = await post("/jobs/actions", { action, filter });
-  return t("jobs.many.done", { changed: number(done.changed), refused: number(done.refused) });
+  const refused = done.refused ? ` ${t("jobs.many.refused", { n: number(done.refused) })}` : "";
+  return t("jobs.many.done", { n: number(done.changed) }) + refused;
 }

@@ -66,7 +66,10 @@ function word(prefix, name) {
 const UNKNOWN = ["idle", "dots"];
 
 export const levelBadge = (level) => badge(LEVELS[level], t(`level.${level}`));
-export const jobBadge = (state) => badge(JOBS[state] ?? UNKNOWN, word("state", state));
+export const jobBadge = (state, failed = 0) =>
+  state === "succeeded" && failed
+    ? badge(["warn", "triangle"], t("state.succeeded.failed"))
+    : badge(JOBS[state] ?? UNKNOWN, word("state", state));
 export const workerBadge = (state) => badge(WORKERS[state] ?? UNKNOWN, word("worker", state));
 export const laneBadge = (state) => badge(LANES[state], t(`lanes.state.${state}`));
 

@@ -8,8 +8,9 @@ import { panel, table } from "./panels.js";
 import { tryIt } from "./tryit.js";
 import { t } from "./words.js";
 
-export function modelDetail(model) {
-  return [about(model), deploymentPanel(model), tryIt(model), fields(model), holders(model), measured(model)];
+/** The panels of a version. `moved()`: another version is the default now; `deployment`: the panel, if it is drawn. */
+export function modelDetail(model, moved, deployment = deploymentPanel(model, moved)) {
+  return [about(model), deployment, tryIt(model), fields(model), holders(model), measured(model)];
 }
 
 function about(model) {

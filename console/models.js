@@ -37,10 +37,18 @@ export function modelsView(place) {
     try {
       const path = `/models/${encodeURIComponent(name)}`;
       const found = await get(version ? `${path}/versions/${encodeURIComponent(version)}` : path);
-      if (chosen.rest === rest) put(detail, modelDetail(found));
+      if (chosen.rest === rest) put(detail, modelDetail(found, () => version || renew(rest, path)));
     } catch (error) {
       put(detail, h("p", { class: "note", data: { tone: "bad" } }, failureText(error)));
     }
+  };
+  /** Draw the new default version around the deployment, which keeps its message and its focus. */
+  const renew = async (rest, path) => {
+    const found = await get(path).catch(() => null); // the next change draws it
+    if (!found || chosen.rest !== rest) return;
+    const shown = [...detail.children];
+    const fresh = modelDetail(found, () => renew(rest, path), shown[1]);
+    fresh.forEach((node, place) => node === shown[place] || shown[place].replaceWith(node));
   };
   const stop = feeds.models.watch((value, error) => {
     text(note, error && !value ? failureText(error) : value ? "" : t("app.loading"));

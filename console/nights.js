@@ -1,10 +1,10 @@
 // Last night's jobs: whether they ran, and took longer than usual, by the hourly counts of 30 days.
 
 import { chart } from "./chart.js";
-import { h, put } from "./dom.js";
+import { h, put, text } from "./dom.js";
 import { duration, NONE, number } from "./format.js";
 import { badge } from "./marks.js";
-import { panel, table } from "./panels.js";
+import { failureText, panel, table } from "./panels.js";
 import { t } from "./words.js";
 
 const [DUSK, DAWN] = [18, 6];
@@ -73,12 +73,14 @@ export function nightsPanel() {
     [t("nights.usual"), "number"],
   ];
   const shown = table(t("nights.title"), columns, body);
-  const none = h("p", { class: "empty" }, t("nights.none"));
+  const none = h("p", { class: "empty" }, t("app.loading"));
+  shown.hidden = true;
   const jobs = chart(t("nights.chart"), (value) => number(value));
   const node = h("div", { class: "two" }, panel(t("nights.title"), null, none, shown), jobs.node);
   return {
     node,
-    draw(value) {
+    draw(value, error) {
+      text(none, value ? t("nights.none") : error ? failureText(error) : t("app.loading"));
       if (!value) return;
       const rows = lastNight(value, new Date());
       none.hidden = rows.length > 0;

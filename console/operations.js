@@ -23,7 +23,7 @@ export function outcome() {
       return false;
     }
   };
-  return { node, run };
+  return { node, run, say: (words) => show("ok", words) };
 }
 
 /** A button; `about` names its object for screen readers. */

@@ -13,12 +13,12 @@ export function panel(title, end, ...children) {
   return h("section", { class: "panel", "aria-labelledby": id }, head, ...children);
 }
 
-/** A table with a caption that only screen readers see. `columns`: `[words, class]` each. */
-export function table(caption, columns, body) {
-  const heads = columns.map(([words, kind]) => h("th", { scope: "col", class: kind }, words));
+/** A table with a caption that only screen readers see. `columns`: `[words, class]` each. `kind`: "cards" on a phone. */
+export function table(caption, columns, body, kind = "") {
+  const heads = columns.map(([words, of]) => h("th", { scope: "col", class: of }, words));
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
+    { class: `scroll ${kind}`.trim(), tabindex: "0", role: "group", "aria-label": caption },
     h("table", {}, h("caption", { class: "hidden-text" }, caption), h("thead", {}, h("tr", {}, heads)), body),
   );
 }
@@ -26,6 +26,7 @@ export function table(caption, columns, body) {
 /** What to write where data cannot be shown. */
 export function failureText(error) {
   if (error instanceof ApiError && error.status === 403) return t("app.forbidden");
+  if (error instanceof ApiError && error.status === 401) return t("app.key_required");
   return t("app.failed", { reason: reasonOf(error) });
 }
 

@@ -49,6 +49,11 @@ export function may(role) {
   return !asker || asker.kind === "none" || asker.roles.includes(role) || asker.roles.includes("admin");
 }
 
+/** Whether this tab sees the jobs of all owners. */
+export function seesAllJobs() {
+  return may("admin") || may("audit");
+}
+
 /** Whether this tab may see the page of administrators. */
 export function administers() {
   return may("operate") || may("audit");

@@ -9,10 +9,9 @@ const SPARE = 8;
  * The table keeps `aria-rowcount` and each row its `aria-rowindex`, so that a screen reader knows the whole.
  */
 export function virtualRows(scroller, table, make, seen) {
-  const columns = table.querySelectorAll("thead th").length;
-  const above = spacer(columns);
+  const above = spacer();
   const body = h("tbody");
-  const below = spacer(columns);
+  const below = spacer();
   table.append(
     h("tbody", { "aria-hidden": "true" }, above.node),
     body,
@@ -64,9 +63,9 @@ function rowHeight() {
   return measured;
 }
 
-/** A row of any height. `columns`: with more, a fixed layout would give the others room of its own. */
-function spacer(columns) {
-  const cell = h("td", { colspan: columns });
+/** A row of any height, of one cell: a span over columns that are hidden would take their width. */
+function spacer() {
+  const cell = h("td");
   const node = h("tr", { class: "space" }, cell);
   let known = -1;
   return {

@@ -21,6 +21,7 @@ export function workersView() {
   const body = h("tbody");
   const note = h("p", { class: "empty" }, t("app.loading"));
   const silent = h("p", { class: "small why" });
+  const restarts = h("p", { class: "small muted restarts" });
   const columns = ["name", "state", "device", "models", "load", "current", ...NUMBERS].map((name) => [
     t(`workers.${name}`),
     NUMBERS.includes(name) ? "number" : undefined,
@@ -28,14 +29,14 @@ export function workersView() {
   if (administers()) columns.push([t("workers.orders")]);
   const orders = outcome();
   const inspector = workerInspector();
-  const shown = table(t("workers.title"), columns, body);
+  const shown = table(t("workers.title"), columns, body, "cards");
   const sync = keyed(body, (worker) => row(worker, orders, inspector));
   const node = h(
     "div",
     { class: "stack" },
     h("h1", {}, t("workers.title")),
     orders.node,
-    h("div", { class: "panel" }, note, silent, shown),
+    h("div", { class: "panel" }, note, silent, restarts, shown),
     inspector.node,
   );
   const draw = (value, error) => {
@@ -44,6 +45,7 @@ export function workersView() {
     shown.hidden = !workers.length;
     text(note, error && !value ? failureText(error) : value ? t("workers.none") : t("app.loading"));
     text(silent, silentText(value));
+    text(restarts, [...new Set(workers.map((worker) => supervisorText(worker.supervisor)))].filter(Boolean).join(" · "));
     sync(workers, (worker) => worker.id);
   };
   return { node, close: feeds.workers.watch(draw) };
@@ -53,25 +55,27 @@ function row(worker, orders, inspector) {
   const cells = Object.fromEntries(
     ["state", "models", ...NUMBERS].map((name) => [
       name,
-      h("td", { class: NUMBERS.includes(name) ? "number" : undefined }),
+      h("td", {
+        class: NUMBERS.includes(name) ? "number" : `of-${name}`,
+        data: { label: t(`workers.${name}`) },
+      }),
     ]),
   );
   const gpu = h("div", { class: "small muted" });
   const bar = meter([0, 0], "");
   const load = h("span", { class: "small" });
-  const work = h("td");
+  const work = h("td", { class: "of-work", data: { label: t("workers.current") } });
   const about = t("workers.host", { host: worker.host, pid: worker.pid });
-  const supervisor = h("div", { class: "small muted" });
-  const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about), supervisor);
+  const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about));
   const ordered = administers() ? orderCell(orders, inspector) : null;
   const node = h(
     "tr",
     {},
     name,
     cells.state,
-    h("td", { class: "nowrap" }, worker.device, gpu),
+    h("td", { class: "nowrap", data: { label: t("workers.device") } }, worker.device, gpu),
     cells.models,
-    h("td", { class: "load" }, bar.node, load),
+    h("td", { class: "load", data: { label: t("workers.load") } }, bar.node, load),
     work,
     cells.cpu,
     cells.memory,
@@ -90,7 +94,6 @@ function row(worker, orders, inspector) {
       drawLoad(bar, load, now);
       changed(work, now.current, () => workLink(now.current));
       ordered?.update(now);
-      text(supervisor, supervisorText(now.supervisor));
       text(gpu, gpuText(now.gpu));
       text(cells.cpu, now.cpu_percent === null ? NONE : percent(now.cpu_percent / 100));
       text(cells.memory, bytes(now.rss_bytes));
@@ -114,7 +117,7 @@ function orderCell(orders, inspector) {
   const offer = (worker, verb, kind) =>
     button(t(`workers.${verb}`), () => order(orders, worker, verb), { kind, about: worker.name });
   return {
-    node: h("td", { class: "nowrap" }, box),
+    node: h("td", { class: "nowrap of-orders" }, box),
     update(worker) {
       const out = worker.drained || worker.state === "draining";
       if (shown === out) return;
@@ -128,11 +131,18 @@ function orderCell(orders, inspector) {
 }
 
 async function order(orders, { id, name }, verb) {
-  const sure = verb === "undrain" || (await confirmed(t(`workers.${verb}.sure`, { name }), t(`workers.${verb}`)));
+  const last = verb === "drain" && !othersServe(id) ? ` ${t("workers.drain.last")}` : "";
+  const question = verb === "undrain" ? "" : t(`workers.${verb}.sure`, { name }) + last;
+  const sure = !question || (await confirmed(question, t(`workers.${verb}`)));
   if (!sure) return;
   const path = id.split("/").map(encodeURIComponent).join("/");
   await orders.run(() => post(`/workers/${path}/${verb}`), t(`workers.${verb}.done`, { name }));
   feeds.workers.ask();
+}
+
+/** Whether a worker serves beside this one. */
+function othersServe(id) {
+  return (feeds.workers.value?.workers ?? []).some((other) => other.id !== id && other.state === "serving");
 }
 
 /** How often a supervisor has started workers again, and why last; empty without a supervisor or a restart. */

@@ -197,7 +197,8 @@ def _serves(redis_url: str, name: str, pid: int) -> str | None:
         return None
     if not all_ready(records):
         return None
-    workers = f"{len(records)} × " if len(records) > 1 else ""
+    names = {record.name for record in records}  # a worker and its successor have the same name
+    workers = f"{len(names)} × " if len(names) > 1 else ""
     models = {key: held for record in records for key, held in record.models.items()}
     return f"{workers}{records[0].device}: {held_text(models)}"
 

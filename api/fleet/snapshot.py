@@ -33,6 +33,8 @@ class ModelAvailability:
     spec_digests: frozenset[str] = frozenset([""])
     """Digests of the specs that they loaded; an empty digest: unknown."""
     loading: int = 0
+    drained: int = 0
+    """Workers that hold it and are drained or stopping."""
     failures: tuple[str, ...] = ()
     """The errors of live workers that could not load it."""
     restarts: int = 0
@@ -242,6 +244,7 @@ class Fleet:
             digests=frozenset(model.digest for model in self._models(key)),
             spec_digests=frozenset(model.spec_digest for model in self._models(key)),
             loading=sum(_loads(worker, key) for worker in self.workers),
+            drained=sum(_is_out(worker, key) for worker in self.workers),
             failures=tuple(model.reason for model in held if model.state is ModelState.FAILED),
             restarts=max((n - 1 for name, n in self.lives.items() if name not in serving), default=0),
             on_demand=key in self.on_demand,
@@ -280,6 +283,12 @@ def _loads(worker: WorkerRecord, key: ModelKey) -> bool:
     return model.state is ModelState.LOADING or (
         worker.state is WorkerState.STARTING and model.state is ModelState.LOADED
     )
+
+
+def _is_out(worker: WorkerRecord, key: ModelKey) -> bool:
+    """Whether a worker holds a model version, but takes no new work."""
+    model = worker.models.get(key)
+    return worker.state is WorkerState.DRAINING and model is not None and model.state is ModelState.LOADED
 
 
 def _held_by(worker: WorkerRecord) -> frozenset[ModelKey]:

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     PAUSED = "paused"  # its owner paused it
     NO_WORKER = "no_worker"  # no live worker holds or loads its model version
     WORKERS_LOADING = "workers_loading"  # a worker loads its model version
+    WORKERS_DRAINED = "workers_drained"  # the workers that hold it are drained or stopping
     WORKERS_FAILING = "workers_failing"  # workers cannot load it, or exit before they have
     OTHER_ARTIFACT = "other_artifact"  # live workers hold another artifact of its model version
     OTHER_SPEC = "other_spec"  # live workers loaded its model version with another spec
@@ -161,4 +162,11 @@ def _without_workers(record: JobRecord, availability: ModelAvailability) -> Wait
         return Wait(Reason.WORKERS_LOADING, f"{availability.loading} worker(s) are loading {record.key}.")
     if availability.on_demand:
         return Wait(Reason.WORKERS_LOADING, f"A worker is about to load {record.key} on demand.")
+    return _not_served(record, availability)
+
+
+def _not_served(record: JobRecord, availability: ModelAvailability) -> Wait:
+    if availability.drained:
+        detail = f"{availability.drained} worker(s) that hold {record.key} are drained or stopping."
+        return Wait(Reason.WORKERS_DRAINED, detail)
     return Wait(Reason.NO_WORKER, f"No live worker holds {record.key}.")

@@ -115,7 +115,7 @@ def _refusal(
     found: list[InputProblem] = []
     for matches in inputs:
         if len(matches) > 1 and not any(match.found for match in matches):
-            shown = f"columns {named(matches[0].shown)} … {named(matches[-1].shown)} are missing"
+            shown = f"columns {named(matches[0].shown)} … {named(matches[-1].shown)} are missing."
             found.append(_problem(matches[0].field, matches[0].field, shown))
         else:
             found += [_of_column(match, columns) for match in matches if len(match.found) != 1]

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from shared import keys
 from shared.ledger import AsyncLedger, NewJob, new_job_id
 from tests.support.access import Holder, holder, keep
-from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, visiting
+from tests.support.browsers import PATIENCE_MS, Theme, Visitor, browser, chromium, visiting
 from tests.support.callers import IRIS, finished, handed_over
 from tests.support.polling import eventually
 from tests.support.servers import Server, free_port
@@ -287,14 +287,17 @@ def test_a_gateway_that_is_gone_is_said_and_so_is_its_return(window: Browser, st
         expect(page.locator(".verdict")).to_contain_text(known)
 
 
-@pytest.mark.parametrize(("language", "theme"), [("en-GB", "light"), ("ko-KR", "dark")])
+@pytest.mark.parametrize(
+    ("language", "theme", "width"),
+    [("en-GB", "light", 1280), ("ko-KR", "dark", 390), ("en-GB", "dark", 820), ("ko-KR", "light", 3840)],
+)
 def test_no_view_keeps_anybody_out(
-    window: Browser, stack: Stack, http: httpx.Client, language: str, theme: str
+    window: Browser, stack: Stack, http: httpx.Client, *, language: str, theme: Theme, width: int
 ) -> None:
     job = http.post("/jobs", json={"model": "iris", "inputs": [[5, 3, 1, 0.2]]}).headers["Location"]
     finished(http, job)
     found: list[str] = []
-    with visiting(window, stack.url, language=language, theme="dark" if theme == "dark" else "light") as one:
+    with visiting(window, stack.url, language=language, theme=theme, width=width) as one:
         for place in (*PLACES, f"#{job}"):
             page = one.open(place)
             page.reload()
@@ -303,6 +306,8 @@ def test_no_view_keeps_anybody_out(
                 page.locator("main .empty:visible", has_text=re.compile("Loading|불러오는"))
             ).to_have_count(0)
             found += [f"{place}: {barrier}" for barrier in one.barriers()]
+            wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wide <= 0, f"{place} is {wide} px wider than the window"
     assert found == []
 
 

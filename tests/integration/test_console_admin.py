@@ -169,7 +169,7 @@ def test_a_dead_letter_is_put_back_and_another_dropped(window: Browser, stack: S
         page.get_by_role("link", name="Administration").click()
         expect(panel(page, "Dead letters")).to_contain_text("not MessagePack")
         page.get_by_role("button", name=f"Requeue {first}").click()
-        expect(page.get_by_text(f"{first} is back in its queue.")).to_be_visible()
+        expect(page.get_by_text("Requeued: job notice · none@1.0.0.")).to_be_visible()
         queued = client.lrange(spelled.offline_queue(spelled.model_key("none", "1.0.0")), 0, -1)
         assert queued == [b"\xc1"]
         page.get_by_role("button", name=f"Drop {second}").click()

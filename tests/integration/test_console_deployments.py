@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shared.repository import open_repository
 from tests.support.access import holder, keep_now
 from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, signed_in
 from tests.support.callers import IRIS, finished
+from tests.support.model_folders import build_iris
 from tests.support.polling import eventually
 from tests.support.servers import Server
-from tests.support.stack import ROOT, Stack, running, wait_until_ready
+from tests.support.stack import Stack, running, wait_until_ready
 
 pytestmark = [pytest.mark.integration, pytest.mark.tools, pytest.mark.timeout(300)]
 
@@ -40,13 +39,7 @@ def window() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """iris in two versions."""
-    from worker.models.build import build_model
-
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(ROOT / "models/iris", folder / "iris", ignore=shutil.ignore_patterns("1.*"))
-    for version in (OLD, NEW):
-        build_model(open_repository(folder), "iris", version)
-    return folder
+    return build_iris(tmp_path_factory.mktemp("models"), OLD, NEW)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +121,7 @@ def test_a_version_is_deployed_to_some_requests_then_to_all_and_rolled_back(
     expect(panel(page)).to_contain_text(f"Default version{NEW}")
     assert (deployment(http)["default"], deployment(http)["split"]) == (NEW, {})
     page.get_by_role("button", name="Roll back").click()
-    expect(page.get_by_role("dialog")).to_contain_text(f"Serve {OLD} to all requests again?")
+    expect(page.get_by_role("dialog")).to_contain_text(f"Serve {OLD} instead of {NEW} to all requests?")
     confirm(page, "Roll back")
     expect(panel(page)).to_contain_text(f"Default version{OLD}")
     assert deployment(http)["default"] == OLD

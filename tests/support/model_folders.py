@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 from sklearn.linear_model import LinearRegression
 
 from shared.manifests import ArtifactManifest, sha256_of, write_manifest
+from shared.repository import open_repository
+from tests.support.stack import ROOT
+from worker.models.build import build_model
 from worker.predictors import library_versions
 
 _DECLARATION = """
@@ -47,6 +51,14 @@ class _Fatal:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _CALLS[self._how]
+
+
+def build_iris(root: Path, *versions: str) -> Path:
+    """Build these versions of the example model iris in a repository of their own."""
+    shutil.copytree(ROOT / "models/iris", root / "iris", ignore=shutil.ignore_patterns("1.*"))
+    for version in versions:
+        build_model(open_repository(root), "iris", version)
+    return root
 
 
 def write_model(

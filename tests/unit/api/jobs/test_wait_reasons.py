@@ -223,6 +223,8 @@ def test_a_job_of_an_owner_at_its_limit_waits_for_that_reason() -> None:
         (queued(), ModelAvailability(), 0, Reason.NO_WORKER),
         (record(), ModelAvailability(), 0, Reason.NO_WORKER),
         (queued(), ModelAvailability(loading=2), 0, Reason.WORKERS_LOADING),
+        (queued(), ModelAvailability(drained=2), 0, Reason.WORKERS_DRAINED),
+        (queued(), ModelAvailability(drained=2, loading=1), 0, Reason.WORKERS_LOADING),
         (
             queued(digest="old"),
             ModelAvailability(holders=1, digests=frozenset(["new"])),
@@ -284,7 +286,7 @@ def test_rates_add_up_over_the_workers_and_are_unknown_if_any_is_unknown() -> No
     assert fleet(30.0, 0.0).slice_rates[KEY] == 0.0
 
 
-def test_the_availability_of_a_model_counts_holders_loading_workers_and_failures() -> None:
+def test_the_availability_of_a_model_counts_holders_loading_and_drained_workers_and_failures() -> None:
     loaded, loading = HeldModel(state=ModelState.LOADED), HeldModel(state=ModelState.LOADING)
     failed = HeldModel(state=ModelState.FAILED, reason="why")
     fleet = Fleet(
@@ -298,7 +300,8 @@ def test_the_availability_of_a_model_counts_holders_loading_workers_and_failures
         ),
         lives={"a": 9, "c": 4, "f": 6, "gone": 2},
     )
-    assert fleet.availability(KEY) == ModelAvailability(holders=1, loading=3, failures=("why",), restarts=5)
+    expected = ModelAvailability(holders=1, loading=3, drained=1, failures=("why",), restarts=5)
+    assert fleet.availability(KEY) == expected
 
 
 def test_an_etag_changes_with_the_job_and_not_with_the_time() -> None:
