@@ -1,6 +1,6 @@
 // The conditions of `GET /status` in Korean: message and remedy by code. In English, those of the service are shown.
 
-import { language } from "./words.js";
+import { known, language, t } from "./words.js";
 
 const KOREAN = {
   redis_down: [
@@ -153,28 +153,14 @@ const KOREAN = {
   ],
 };
 
-/** Remedies that this page has itself, in place of commands: English and Korean. */
-const HERE = {
-  jobs_fail: ["Open a failed job to see the reason.", "실패한 작업을 열어 이유를 확인하세요."],
-  dead_letters: [
-    "Requeue or drop them under Administration.",
-    "관리 화면에서 대기열로 되돌리거나 삭제하세요.",
-  ],
-  workers_drained: [
-    "Return a worker to service, or start workers.",
-    "워커를 복귀시키거나 새 워커를 시작하세요.",
-  ],
-  jobs_stand_still: ["Open a waiting job to see the reason.", "대기 중인 작업을 열어 이유를 확인하세요."],
-  rows_quarantined: [
-    "The failed rows of the job are the rows that end workers. Other jobs continue.",
-    "작업의 실패한 행이 워커를 종료시키는 행입니다. 다른 작업은 계속됩니다.",
-  ],
-};
-
-/** `[message, remedy]` in the language of the page. A code that this page does not know is shown as it came. */
+/**
+ * `[message, remedy]` in the language of the page. A code that this page does not know is shown as it came. A
+ * remedy of this page goes before a command.
+ */
 export function conditionTexts({ code, subject, parameters, message, remedy }) {
+  const here = known(`remedy.${code}`) ? t(`remedy.${code}`) : null;
   const korean = language() === "ko" && KOREAN[code];
-  if (!korean) return [message, HERE[code]?.[0] ?? remedy];
+  if (!korean) return [message, here ?? remedy];
   const values = { subject, ...parameters };
-  return [korean[0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? ""), HERE[code]?.[1] ?? korean[1]];
+  return [korean[0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? ""), here ?? korean[1]];
 }

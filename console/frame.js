@@ -8,7 +8,7 @@ import { isLost, redisDown, refused, statusAge, visibleFor, watchFreshness } fro
 import { keyDialog } from "./keydialog.js";
 import { levelBadge } from "./marks.js";
 import { verdict } from "./verdict.js";
-import { administers, asker } from "./session.js";
+import { administers, asker, isNamed } from "./session.js";
 import { language, speak, t } from "./words.js";
 
 export const SECTIONS = ["overview", "jobs", "workers", "models", "submit", "admin"];
@@ -90,7 +90,7 @@ function useTheme(name) {
 }
 
 function keyButton() {
-  const known = ["session", "key"].includes(asker?.kind);
+  const known = isNamed();
   const label = known ? asker.name.replace(/^user\./, "") : t("key.button");
   const name = known ? `${t("key.button")}: ${label}` : null;
   const props = { type: "button", id: "asker", class: "asker", "aria-label": name, title: name, onclick: () => keyDialog() };

@@ -5,8 +5,13 @@ import { clock, number } from "./format.js";
 import { drawProgress, drawState, progressText } from "./joblines.js";
 import { endText, jobName, ownerText, waitText } from "./jobtexts.js";
 import { jobBadge, meter } from "./marks.js";
-import { seesAllJobs } from "./session.js";
+import { isNamed, seesAllJobs } from "./session.js";
 import { reasonText } from "./words.js";
+
+/** Whether the list has a column of owners. */
+export function showsOwners() {
+  return isNamed() && seesAllJobs();
+}
 
 export function jobRow(job, place) {
   const link = h("a", {}, jobName(job));
@@ -19,7 +24,7 @@ export function jobRow(job, place) {
   const cells = [
     state,
     h("td", { class: "small of-model" }, `${job.model} ${job.version}`),
-    seesAllJobs() ? h("td", { class: "small of-owner" }, ownerText(job)) : null,
+    showsOwners() ? h("td", { class: "small of-owner" }, ownerText(job)) : null,
     h("td", {}, h("span", { class: "two-lines" }, bar.node, rows)),
     failed,
     ends,

@@ -6,7 +6,7 @@ import { filters, requestOf } from "./filters.js";
 import { number } from "./format.js";
 import { jobDetail } from "./job.js";
 import { JobList } from "./joblist.js";
-import { jobRow } from "./jobrow.js";
+import { jobRow, showsOwners } from "./jobrow.js";
 import { manyJobs } from "./manyjobs.js";
 import { failureText } from "./panels.js";
 import { asker, seesAllJobs } from "./session.js";
@@ -29,7 +29,7 @@ const COLUMNS = [
 export function jobsView(place) {
   const view = { place, list: null, detail: null };
   const foot = h("p", { class: "table-foot", role: "status" });
-  const columns = COLUMNS.filter(([name]) => name !== "owner" || seesAllJobs());
+  const columns = COLUMNS.filter(([name]) => name !== "owner" || showsOwners());
   const heads = columns.map(([name, width, kind = ""]) =>
     h("th", { scope: "col", class: `of-${name} ${kind}`, style: { width } }, t(`jobs.col.${name}`)),
   );

@@ -3,6 +3,21 @@
 export const OPERATOR_STRINGS = {
   "nav.admin": ["Administration", "관리"],
 
+  "remedy.jobs_fail": ["Open a failed job to see the reason.", "실패한 작업을 열어 이유를 확인하세요."],
+  "remedy.dead_letters": [
+    "Requeue or drop them under Administration.",
+    "관리 화면에서 대기열로 되돌리거나 삭제하세요.",
+  ],
+  "remedy.workers_drained": [
+    "Return a worker to service, or start workers.",
+    "워커를 복귀시키거나 새 워커를 시작하세요.",
+  ],
+  "remedy.jobs_stand_still": ["Open a waiting job to see the reason.", "대기 중인 작업을 열어 이유를 확인하세요."],
+  "remedy.rows_quarantined": [
+    "The failed rows of the job are the rows that end workers. Other jobs continue.",
+    "작업의 실패한 행이 워커를 종료시키는 행입니다. 다른 작업은 계속됩니다.",
+  ],
+
   "workers.orders": ["Actions", "조치"],
   "workers.drain": ["Drain", "비우기"],
   "workers.drain.sure": [

@@ -49,9 +49,14 @@ export function may(role) {
   return !asker || asker.kind === "none" || asker.roles.includes(role) || asker.roles.includes("admin");
 }
 
-/** Whether this tab sees the jobs of all owners. */
+/** Whether the asker has a name: that of a key or a person. */
+export function isNamed() {
+  return ["key", "session"].includes(asker?.kind);
+}
+
+/** Whether this tab sees the jobs of all owners: without keys, there is one owner. */
 export function seesAllJobs() {
-  return may("admin") || may("audit");
+  return !isNamed() || may("admin") || may("audit");
 }
 
 /** Whether this tab may see the page of administrators. */

@@ -42,6 +42,7 @@ BUILT = (
     "keys",
     "deployment.held",
     "rollout",
+    "remedy",
 )
 """Beginnings of keys of which the rest is put together from data."""
 
