@@ -1,4 +1,4 @@
-"""MkDocs hooks of `make docs`: add the documents outside of docs/, and adapt links to the site.
+"""MkDocs hooks of `make docs`: add the documents outside of docs/, and adapt links and long names.
 
 In the repository, links follow the file tree. On the site, documents of the root are in `project/`, and a
 link to a file that is not on the site becomes plain text.
@@ -27,6 +27,8 @@ _ON_SITE = {
 _IN_REPOSITORY = {place: name for name, place in _ON_SITE.items()}
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+://)([^)#\s]+)(#[^)\s]*)?\)")
 
+_LONG_NAME = re.compile(r"(?<=<code>)\w{25,}(?=</code>)")
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the documents outside of docs/."""
@@ -37,6 +39,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     return linked(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    return breakable(html)
+
+
+def breakable(html: str) -> str:
+    """Lets long names break after an underscore, instead of in the middle of a word."""
+    return _LONG_NAME.sub(lambda name: name[0].replace("_", "_<wbr>"), html)
 
 
 def linked(markdown: str, place: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import ROOT
-from tools.documents_site import linked
+from tools.documents_site import breakable, linked
 
 FETCHED = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=["']?(https?:)?//""")
 
@@ -50,3 +50,10 @@ def test_links_lead_to_where_the_site_has_the_document() -> None:
     assert linked("[a](docs/client.md)", "project/README.md") == "[a](../client.md)"
     assert linked("[a](iris/model.toml)", "project/models.md") == "a"
     assert linked("[a](https://example.com/x)", "index.md") == "[a](https://example.com/x)"
+
+
+def test_long_names_break_after_an_underscore() -> None:
+    name = "takt_gateway_requests_in_flight_now"
+    assert breakable(f"<code>{name}</code>") == f"<code>{name.replace('_', '_<wbr>')}</code>"
+    for kept in ("<code>max_rows</code>", f"<pre><code>x = {name}</code></pre>", name):
+        assert breakable(kept) == kept
