@@ -130,6 +130,11 @@ def test_each_kind_of_poison_row_fails_with_its_reason_and_its_neighbours_succee
             assert result == {"y": 2.0 * row}
     assert statuses.count(200) > 10
     assert set(statuses) <= {200, 503}  # both workers may be away for a moment
+    events = http.get(f"{job['links']['self']}/timeline").json()["events"]
+    lost = [event for event in events if event["event"] == "attempt_failed"]
+    assert {event["worker"].partition("/")[0] for event in lost} <= {"one", "two"}
+    assert any("its lease ended" in event["reason"] for event in lost)
+    assert [event["event"] for event in events][0 :: len(events) - 1] == ["submitted", "succeeded"]
 
 
 def test_a_request_that_ends_two_workers_is_given_up_and_they_come_back(
