@@ -1,6 +1,7 @@
 """Image inputs: what a spec declares about them, and checks that need no image library.
 
-Images travel as they are, JPEG or PNG, from the client to the worker, which decodes them (`worker/images/`).
+Images travel as they are, JPEG or PNG, from the client to the worker, which decodes them
+(`worker/predictors/image_decoder.py`).
 """
 
 from __future__ import annotations

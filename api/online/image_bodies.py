@@ -20,13 +20,19 @@ from shared.input_specs import InputSpec, InputType
 from shared.specs import ModelSpec, Row
 
 _FORM = b"multipart/form-data"
+_MEDIA_TYPES = frozenset((_FORM, *map(str.encode, MEDIA_TYPES)))
 _TEXTS = (InputType.STRING, InputType.DATETIME)
 _Span: TypeAlias = Callable[[bytes, int, int], None]
 
 
 def takes_files(spec: ModelSpec, content_type: bytes) -> bool:
     """Whether a body of this type is an image or a form for this model."""
-    return spec.has_images and _media_type(content_type) in (_FORM, *map(str.encode, MEDIA_TYPES))
+    return spec.has_images and may_hold_files(content_type)
+
+
+def may_hold_files(content_type: bytes) -> bool:
+    """Whether a body of this type is an image or a form, if the model has image inputs."""
+    return _media_type(content_type) in _MEDIA_TYPES
 
 
 def row_of(spec: ModelSpec, content_type: bytes, body: bytes) -> Row:

@@ -21,6 +21,7 @@ from typing import cast
 from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
 from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from api.access.principal import Principal
 from api.gateway import Gateway
@@ -31,18 +32,21 @@ from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, is_json
 from api.http.request_middleware import REQUEST_ID, error_answer, request_id_in, whole_body
 from api.inference_protocol.infer_bodies import JSON_LENGTH
+from api.online.image_bodies import may_hold_files, takes_files
 from api.online.inflight import Answered
 from api.online.prediction import ROUTING_KEY, Prediction
 from api.online.prediction_paths import PredictPath, Protocol, predict_path_of
 from api.routes.inference_protocol.infer import InferenceCall, is_tensor_body
 from api.telemetry.gateway_counters import ROUTE
 from shared.api_keys import Role
-from shared.errors import OverloadedError
+from shared.errors import OverloadedError, UnsupportedMediaTypeError
 from shared.messages import Column
 from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
-"""Largest body. For larger bodies the cost of a task is small, and the connection need not buffer them."""
+"""Largest JSON body. For larger bodies the cost of a task is small, and no connection need buffer them."""
+MOST_FILE_BYTES = HIGH_WATER_LIMIT
+"""Largest image or form, which needs no parsing. uvicorn buffers no more without a task."""
 _UNSUPPORTED_HEADERS = frozenset((ORIGIN, b"content-encoding", b"expect"))
 """A request with one of these headers takes the ASGI path."""
 Finish = Callable[[int, Headers, bytes], None]
@@ -62,14 +66,17 @@ def fast_request_of(
     infers = target.protocol is Protocol.INFERENCE
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    if (target.batch and not infers) or not length.isdigit() or (size_bytes := int(length)) > MOST_BYTES:
-        return None
-    if size_bytes > gateway.settings.max_body_bytes:
+    if (target.batch and not infers) or not length.isdigit():
         return None
     content_type = headers.get(b"content-type", b"")
+    holds_json = is_json(content_type)
+    holds_files = not holds_json and not infers and may_hold_files(content_type)
+    most_bytes = MOST_FILE_BYTES if holds_files else MOST_BYTES
+    if int(length) > min(most_bytes, gateway.settings.max_body_bytes):
+        return None
     if (
         not _UNSUPPORTED_HEADERS.isdisjoint(headers)
-        or not (is_json(content_type) or (infers and is_tensor_body(content_type)))
+        or not (holds_json or holds_files or (infers and is_tensor_body(content_type)))
         or names_charset(content_type)
         or (infers and b"accept-encoding" in headers)  # the response may be compressed
     ):
@@ -78,7 +85,7 @@ def fast_request_of(
     if prefers_async(prefer):
         return None
     asked_s = preferred_wait_s(prefer)
-    kind = FastInference if infers else FastPathRequest
+    kind = FastInference if infers else FastFiles if holds_files else FastPathRequest
     return kind(gateway, cast(Scope, scope), target, asked_s, finish=finish, left=left)
 
 
@@ -195,6 +202,19 @@ class FastPathRequest:
 
     def _count(self, status: int | None) -> None:
         self._gateway.telemetry.http.ended(self._scope, status, perf_counter() - self._begun_s)
+
+
+class FastFiles(FastPathRequest):
+    """A request whose body is an image, or a form with images."""
+
+    __slots__ = ()
+
+    def _admitted(self, prediction: Prediction, body: bytes, asker: Principal) -> list[Column]:
+        content_type = dict(self._scope["headers"])[b"content-type"]
+        if not takes_files(prediction.servable.spec, content_type):
+            raise UnsupportedMediaTypeError  # by the ASGI path, which names the types that this model takes
+        self._gateway.online.admission.judge(prediction.servable, 1, prediction.wait_s, asker)
+        return prediction.encode(prediction.read_files(content_type, body))
 
 
 class FastInference(FastPathRequest):

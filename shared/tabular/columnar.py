@@ -33,6 +33,9 @@ from shared.tabular.rows import Rows
 from shared.tabular.upload_options import UploadOptions
 
 _SLICE_ROWS = 16_384
+_SLICE_BYTES = 32 * 2**20
+"""Rows are checked in slices of about this size, so that the first chunk of large rows, such as images, runs
+while the rest is read."""
 _ARROW_MAGIC = b"ARROW1\0\0"
 _COPY_BYTES = 2**20
 _BETWEEN_PARQUETS = b"PAR1PAR1"
@@ -54,8 +57,9 @@ class ArrowReader:
         for batch in self._batches:
             wanted = batch.select(self.layout.wanted)
             wanted.validate(full=True)  # a client's offsets may point outside of the buffers
-            for first in range(0, batch.num_rows, _SLICE_ROWS):
-                yield self._caster.rows(wanted.slice(first, _SLICE_ROWS))
+            rows = _slice_rows(wanted.nbytes, batch.num_rows)
+            for first in range(0, batch.num_rows, rows):
+                yield self._caster.rows(wanted.slice(first, rows))
 
     def close(self) -> None:
         self._batches.close()
@@ -91,7 +95,7 @@ class ParquetReader:
             self.layout = match_columns(spec, names, options.kept, text=False)
             _check_rows(self._file.metadata)
             _check_rest(self._spool, self._file.metadata)
-            _check_columns(self._file.metadata, set(self.layout.wanted))
+            self._slice_rows = _checked_columns(self._file.metadata, set(self.layout.wanted))
         except BaseException:
             self._spool.close()
             raise
@@ -99,7 +103,7 @@ class ParquetReader:
         self._caster = Caster(spec, self.layout)
 
     def __iter__(self) -> Iterator[Rows]:
-        batches = self._file.iter_batches(_SLICE_ROWS, columns=self.layout.wanted, use_threads=False)
+        batches = self._file.iter_batches(self._slice_rows, columns=self.layout.wanted, use_threads=False)
         rows = 0
         for batch in batches:
             rows += batch.num_rows
@@ -166,21 +170,33 @@ def _begin_of(column: Any) -> int:
     return min(begin, column.dictionary_page_offset or begin)
 
 
-def _check_columns(metadata: Any, wanted: Set[str]) -> None:
-    """Raises InvalidInputError if a column of a row group decompresses too large: it may be a single page."""
+def _checked_columns(metadata: Any, wanted: Set[str]) -> int:
+    """Returns the rows of a slice. Raises InvalidInputError if a column of a row group decompresses too
+    large: it may be a single page."""
     places = {
         place: name
         for place in range(metadata.num_columns)
         if (name := _column_of_leaf(metadata.schema.column(place).path, wanted))
     }
+    slice_rows = _SLICE_ROWS
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        for place, name in places.items():
-            if row_group.column(place).total_uncompressed_size > MOST_UNPACKED_BYTES:
+        sizes = {place: row_group.column(place).total_uncompressed_size for place in places}
+        for place, size_bytes in sizes.items():
+            if size_bytes > MOST_UNPACKED_BYTES:
+                most_rows = row_group.num_rows * MOST_UNPACKED_BYTES // size_bytes
                 raise InvalidInputError(
-                    f"Column {name!r} of row group {group} decompresses to more than {MOST_UNPACKED_BYTES} "
-                    "bytes: write smaller row groups."
+                    f"Column {places[place]!r} of row group {group} decompresses to more than "
+                    f"{MOST_UNPACKED_BYTES} bytes: write smaller row groups, for example with "
+                    f"row_group_size={max(1, most_rows)} in pandas or pyarrow."
                 )
+        slice_rows = min(slice_rows, _slice_rows(sum(sizes.values()), row_group.num_rows))
+    return slice_rows
+
+
+def _slice_rows(size_bytes: int, rows: int) -> int:
+    """Returns the rows of about `_SLICE_BYTES`, at most `_SLICE_ROWS`."""
+    return max(1, min(_SLICE_ROWS, _SLICE_BYTES * rows // size_bytes)) if rows and size_bytes else _SLICE_ROWS
 
 
 def _column_of_leaf(path: str, wanted: Set[str]) -> str | None:

@@ -125,6 +125,7 @@ class Engine(threading.Thread):
 
     def submit(self, work: ChunkWork) -> None:
         """Run a chunk slice by slice; `work.ended` is set when it has ended."""
+        work.begin()
         self._work.append(work)
         if self._over.is_set():  # until then only the engine's thread does: a slice may be running
             self._release_chunks()

@@ -68,6 +68,11 @@ class ChunkWork:
         """Whether the engine has nothing left to do for it."""
         return self._stopped or self.complete
 
+    def begin(self) -> None:
+        """Begin to decode the images of a first slice, while the engine runs other work."""
+        if decoder := self.predictor.decoder:
+            decoder.begin(self.columns, 0, self.predictor.spec.batching.max_rows)
+
     def stop(self) -> None:
         """Take no further slice: the lease is lost, or the worker is stopping."""
         self._stopped = True
@@ -78,11 +83,8 @@ class ChunkWork:
         The search for failing rows pauses after the call that exceeds `limit_s`, and the next slice continues
         it. Out of memory is the exception: that search also determines the call limit.
         """
-        rows = min(rows, self.rows - self.position)
-        slice_ = self._slice or _Slice(self.position, rows, Bisection(rows))
+        slice_ = self._slice or self._next_slice(rows)
         start, end_s = self.position, time.monotonic() + limit_s
-        if decoder := self.predictor.decoder:  # also of the next slice, while this slice computes
-            decoder.begin(self.columns, slice_.start, slice_.start + 2 * slice_.rows)
         while slice_.bisection.group:
             self._run_group(slice_, on_failure)
             self.position = slice_.start + slice_.bisection.settled
@@ -91,9 +93,20 @@ class ChunkWork:
         self._slice = slice_ if slice_.bisection.group else None
         if self._slice is None:
             self.call_limit.settle()
-            if decoder:
+            if decoder := self.predictor.decoder:
                 decoder.release(self.columns, slice_.start, self.position)
         return self.position - start
+
+    def _next_slice(self, rows: int) -> _Slice:
+        """At most `rows`, or the rows that are being decoded together. The rows after them are decoded while
+        the slice computes."""
+        start = self.position
+        if decoder := self.predictor.decoder:
+            rows = decoder.begun_rows(self.columns, start) or rows
+            decoder.begin(self.columns, start, start + rows)
+            decoder.begin(self.columns, start + rows, start + 2 * rows)
+        rows = min(rows, self.rows - start)
+        return _Slice(start, rows, Bisection(rows))
 
     def _run_group(self, slice_: _Slice, on_failure: Callable[[], None]) -> None:
         group, spec = slice_.bisection.group, self.predictor.spec

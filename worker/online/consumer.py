@@ -140,9 +140,9 @@ class OnlineConsumer:
 
     def _hold(self, deliveries: list[Delivery]) -> None:
         self._hand += deliveries
-        for delivery in deliveries if self._decoders else ():
-            if decoder := self._decoders.get(delivery.key):
-                decoder.begin_entry(delivery.entry.columns)
+        for key in {delivery.key for delivery in deliveries} if self._decoders else ():
+            if decoder := self._decoders.get(key):
+                decoder.begin_entries([one.entry.columns for one in deliveries if one.key == key])
 
     def _recover(self) -> None:
         with self._outages():

@@ -18,7 +18,9 @@ from api.access.authenticator import KeyAuthenticator
 from api.gateway import Gateway
 from api.http.request_middleware import RequestMiddleware
 from api.routes.predict import Predictions
+from api.server.fast_path import MOST_FILE_BYTES
 from shared.messages import Entry, EntryFailure, OutputColumn
+from shared.spec_files import load_spec
 from shared.specs import ModelSpec
 from tests.support.access import Holder, holder, keep
 from tests.support.callers import stages
@@ -38,6 +40,7 @@ from tests.unit.gateway_sockets import GET, answer_of, asked, connected, hello, 
 LONG_WAY = {"Origin": "http://elsewhere"}
 PREDICTED = ("POST", "/predict", "200")
 LEFT = ("POST", "/predict", "499")
+VISION = Path(__file__).parents[4] / "bench/models/vision"
 INFER = "/v2/models/iris/infer"
 
 
@@ -137,6 +140,7 @@ async def test_tensors_in_a_small_body_are_answered_without_a_task(tmp_path: Pat
         ("/predict", {}, {"sepal_length": "long"}),
         ("/predict", {}, IRIS_ROW | {"more": 1}),
         ("/predict", {"Content-Type": "text/plain"}, IRIS_ROW),
+        ("/predict", {"Content-Type": "image/jpeg"}, IRIS_ROW),  # the model takes no image
         ("/predict", {"Prefer": "wait=0"}, IRIS_ROW),
         ("/models/nothing/predict", {}, IRIS_ROW),
         ("/models/classifier/predict", {}, {"features": [0.5] * 10}),
@@ -162,6 +166,32 @@ async def test_both_ways_give_the_same_answer(
     assert (short.status_code, short.body) == (long.status_code, long.body)
     assert short.headers | varies == long.headers | varies
     assert list(short.headers) == list(long.headers)
+
+
+async def test_a_small_image_is_answered_without_a_task(tmp_path: Path) -> None:
+    spec = load_spec(VISION / "model.toml")
+    example, seen = (VISION / "example.jpg").read_bytes(), []
+
+    def predict(_: ModelSpec, entry: Entry) -> list[OutputColumn]:
+        seen.append(entry.columns)
+        return [["ok"], [[0.0, 0.0, 0.0, 1.0]]]
+
+    path, large = "/models/vision/predict", example + bytes(MOST_FILE_BYTES)
+    async with (
+        gateway_at(tmp_path, models_dir=VISION.parent) as served,
+        serving(FakeWorker(served.client, spec, predict=predict), served.gateway),
+    ):
+        for body in (example, b"GIF89a", large):
+            same = {
+                "Content-Type": "image/jpeg",
+                "Content-Length": str(len(body)),
+                "X-Request-ID": "mine",
+            }
+            answers = [await asked(served.port, request(path, same | way)[0], body) for way in ({}, LONG_WAY)]
+            assert (answers[0].status_code, answers[0].body) == (answers[1].status_code, answers[1].body)
+            assert answers[0].status_code == (200 if body is example else 422)
+    assert seen == [[[example]], [[example]]]
+    assert served.asgi_paths == [path] * 5, "without a task only the first"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
-from shared.columns import of_rows
+from shared.columns import of_rows, take
 from shared.errors import InvalidInputError
 from shared.images import ImageOptions
 from tests.support.specimens import declaration
-from worker.predictors.image_decoder import ImageDecoder, decode
+from worker.predictors.image_decoder import ImageDecoder
+from worker.predictors.image_files import decode
 
 RNG = np.random.default_rng(5)
 
@@ -142,6 +143,49 @@ def test_images_of_rows_are_decoded_also_if_that_was_begun_before() -> None:
     assert columns["photo"][2] == files[2], "rows that were not begun are unchanged"
     decoder.release(columns, 0, 2)
     assert columns["photo"].tolist() == [None, None, *files[2:]]
-    entry = [list(files), b""]
-    decoder.begin_entry(entry)
-    assert np.array_equal(decoder.decoded({"photo": np.array(entry[0], dtype=object)})["photo"], expected)
+    entries: list[list[Any]] = [[files[:3], b""], [files[3:], b""]]
+    decoder.begin_entries(entries)
+    joined = np.array([*entries[0][0], *entries[1][0]], dtype=object)
+    assert np.array_equal(decoder.decoded({"photo": joined})["photo"], expected)
+    assert np.array_equal(decoder.decoded({"photo": joined[[2, 0, 3]]})["photo"], expected[[2, 0, 3]])
+
+
+def test_rows_that_were_decoded_together_are_not_copied_and_a_model_may_change_them() -> None:
+    image = {"name": "photo", "type": "image", "image": {"height": 40, "width": 60}, "nullable": True}
+    spec = declaration(inputs=[image])
+    files = [packed(picture()) for _ in range(5)]
+    columns = of_rows(spec, [{"photo": file} for file in files])
+    expected = np.stack([decode(file, options()) for file in files])
+    decoder = ImageDecoder(spec)
+    assert decoder.begun_rows(columns, 0) == 0
+    decoder.begin(columns, 0, 3)
+    decoder.begin(columns, 0, 9)
+    decoder.begin(columns, 3, 9)
+    assert [decoder.begun_rows(columns, start) for start in range(5)] == [3, 2, 1, 2, 1]
+    first, second = (decoder.decoded(take(columns, *ends))["photo"] for ends in ((0, 2), (2, 3)))
+    assert first.base is second.base is not None
+    first[...] = second[...] = 0
+    assert np.array_equal(decoder.decoded(columns)["photo"], expected)
+
+
+def test_a_damaged_image_fails_each_call_that_has_it_and_no_other() -> None:
+    image = {"name": "photo", "type": "image", "image": {"height": 40, "width": 60}, "nullable": True}
+    spec = declaration(inputs=[image])
+    files = [packed(picture()), packed(picture(), "JPEG")[:-900], packed(picture())]
+    columns = of_rows(spec, [{"photo": file} for file in files])
+    decoder = ImageDecoder(spec)
+    decoder.begin(columns, 0, 3)
+    for rows in ((0, 3), (1, 2), (0, 2)):
+        with pytest.raises(InvalidInputError, match="photo: is cut off"):
+            decoder.decoded(take(columns, *rows))
+    for row in (0, 2):
+        found = decoder.decoded(take(columns, row, row + 1))["photo"]
+        assert np.array_equal(found[0], decode(files[row], options()))
+
+
+def test_an_entry_that_does_not_match_the_spec_does_not_begin() -> None:
+    image = {"name": "photo", "type": "image", "image": {"height": 40, "width": 60}, "nullable": True}
+    entries: list[list[Any]] = [[b"no list"], [], [[packed(picture())]]]
+    ImageDecoder(declaration(inputs=[image])).begin_entries(entries)
+    assert entries[:2] == [[b"no list"], []]
+    assert not isinstance(entries[2][0][0], bytes)

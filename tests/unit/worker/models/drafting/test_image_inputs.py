@@ -17,7 +17,7 @@ from tests.support.drafts import drafted, served, spec_in
 from tests.support.frameworks import needs
 from worker.models.drafting.artifact_facts import DraftError
 from worker.models.drafting.image_inputs import image_table
-from worker.predictors.image_decoder import decode
+from worker.predictors.image_files import decode
 from worker.predictors.outputs import as_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
