@@ -21,7 +21,6 @@ from typing import cast
 from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
 from uvicorn._types import HTTPScope
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from api.access.principal import Principal
 from api.gateway import Gateway
@@ -45,8 +44,8 @@ from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
 """Largest JSON body. For larger bodies the cost of a task is small, and no connection need buffer them."""
-MOST_FILE_BYTES = HIGH_WATER_LIMIT
-"""Largest image or form, which needs no parsing. uvicorn buffers no more without a task."""
+MOST_FILE_BYTES = 2**20
+"""Largest image or form, which needs no parsing."""
 _UNSUPPORTED_HEADERS = frozenset((ORIGIN, b"content-encoding", b"expect"))
 """A request with one of these headers takes the ASGI path."""
 Finish = Callable[[int, Headers, bytes], None]

@@ -43,7 +43,7 @@ require_hooks(
     HttpToolsProtocol,
     (
         *("connection_made", "data_received", "connection_lost", "on_headers_complete", "on_url"),
-        *("on_message_complete", "on_response_complete", "send_400_response"),
+        *("on_body", "on_message_complete", "on_response_complete", "send_400_response"),
         *("_should_upgrade", "handle_websocket_upgrade", "_start_asgi_task"),
     ),
     attributes=(
@@ -56,7 +56,7 @@ require_hooks(
     RequestResponseCycle,
     ("run_asgi",),
     attributes=(
-        *("body", "keep_alive", "more_body", "response_complete", "scope", "transport"),
+        *("body", "keep_alive", "message_event", "more_body", "response_complete", "scope", "transport"),
         *("chunked_encoding", "expected_content_length", "response_started", "waiting_for_100_continue"),
     ),
 )
@@ -196,6 +196,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(error)
         raise error
 
+    def on_body(self, body: bytes) -> None:
+        if self._held is None:
+            super().on_body(body)
+        else:  # no task waits for it, and its length is limited
+            self._held.cycle.body += body
+
     def on_message_complete(self) -> None:
         super().on_message_complete()
         if self._held is not None:
@@ -285,6 +291,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _fall_back(self, held: _Held) -> None:
         """Serve a held request on the ASGI path."""
         self._held, self._awaits = None, WaitPhase.NOTHING
+        if held.cycle.body:
+            held.cycle.message_event.set()
         self._start_task(held.cycle, held.app)
 
     def _start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
