@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.declarations import Declaration
 
-_DECODED_BYTES = 64 * 2**20
+_DECODED_BYTES = 16 * 2**20
 """Decoded images of an offline call."""
 
 
@@ -24,7 +24,7 @@ class Batching(Declaration):
     def slice_rows(self, image_bytes: int) -> int:
         """Rows of an offline call whose rows have `image_bytes` of decoded images each.
 
-        At least `max_rows`, and at most about 64 MiB of images.
+        At least `max_rows`, and at most about 16 MiB of images.
 
         >>> Batching().slice_rows(0), Batching().slice_rows(2**20)
         (16384, 64)

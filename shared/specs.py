@@ -207,7 +207,7 @@ class ModelSpec(Declaration):
 
     @cached_property
     def most_slice_rows(self) -> int:
-        """Rows of an offline call: `batching.max_slice_rows`, for images at most about 64 MiB of arrays."""
+        """Rows of an offline call: `batching.max_slice_rows`, for images at most about 16 MiB of arrays."""
         return self.batching.slice_rows(sum(i.image.array_bytes for i in self.inputs if i.image))
 
     @property

@@ -113,10 +113,19 @@ class OnlineConsumer:
         """The entries to run next, all of the same model version, and the time of Redis' clock in ms."""
         count = first_batch(self._hand, self._max_rows(self._hand[0].key))
         batch, self._hand = self._hand[:count], self._hand[count:]
-        if not self._hand and batch[0].key in self._decoders:
-            with self._outages():
-                self._take(self._stream.read())
+        if not self._hand and (decoder := self._decoders.get(batch[0].key)):
+            self._read_ahead()
+            now_ms = self._stream.now_ms()
+            if not self._hand and len(batch) > 1:  # entries arrive while this batch is decoded
+                decoder.wait([delivery.entry.columns for delivery in batch])
+                self._read_ahead()
+            return batch, now_ms
         return batch, self._stream.now_ms()
+
+    def _read_ahead(self) -> None:
+        """Read entries whose images are decoded while the batch before them computes."""
+        with self._outages():
+            self._take(self._stream.read())
 
     def mark_lone_run(self, delivery: Delivery) -> None:
         """Count a run alone of a suspect entry before it begins: it may end this process."""

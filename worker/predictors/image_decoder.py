@@ -41,6 +41,13 @@ class ImageDecoder:
             for column in columns:
                 column[:] = [next(begun) for _ in column]
 
+    def wait(self, entries: Sequence[Sequence[Any]]) -> None:
+        """Return as soon as the images of online entries that have begun are decoded."""
+        for place, _ in self._images:
+            columns = [entry[place] for entry in entries if _is_column(entry, place)]
+            for block in {row.block for column in columns for row in column if isinstance(row, _Row)}:
+                block.wait()
+
     def begin(self, columns: Columns, start: int, stop: int) -> None:
         """Begin to decode the rows from `start` to `stop`, in place."""
         for _, field in self._images:
@@ -88,11 +95,15 @@ class _Block:
     def __len__(self) -> int:
         return len(self._files)
 
+    def wait(self) -> None:
+        """Return as soon as all rows are decoded, or have failed."""
+        for thread in self._filling:
+            thread.result()
+
     def rows(self, start: int, stop: int) -> Array:
         """The arrays of these rows, for a single call: a model may change its input, so that a further call
         on the same rows decodes again. Raises InvalidInputError."""
-        for thread in self._filling:
-            thread.result()
+        self.wait()
         rows = range(start, stop)
         if wrong := self._errors.keys() & rows:
             raise self._errors.pop(min(wrong))

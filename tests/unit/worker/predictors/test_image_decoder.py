@@ -145,6 +145,7 @@ def test_images_of_rows_are_decoded_also_if_that_was_begun_before() -> None:
     assert columns["photo"].tolist() == [None, None, *files[2:]]
     entries: list[list[Any]] = [[files[:3], b""], [files[3:], b""]]
     decoder.begin_entries(entries)
+    decoder.wait(entries)
     joined = np.array([*entries[0][0], *entries[1][0]], dtype=object)
     assert np.array_equal(decoder.decoded({"photo": joined})["photo"], expected)
     assert np.array_equal(decoder.decoded({"photo": joined[[2, 0, 3]]})["photo"], expected[[2, 0, 3]])
