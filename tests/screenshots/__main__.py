@@ -37,7 +37,7 @@ def pictures(shift: Shift) -> list[Picture]:
         Picture("console-overview-dark", "", theme="dark", width=1920, height=1080),
         Picture("console-jobs", "#/jobs"),
         Picture("console-workers", "#/workers", height=420),
-        Picture("console-models", "#/models/quality", height=1000),
+        Picture("console-models", "#/models/quality", height=1440),
         Picture("console-submit", "#/submit", height=640),
         Picture("console-admin", "#/admin", height=1000),
         Picture("console-job-failed", f"#{shift.failed}", height=1180),
@@ -79,6 +79,7 @@ def prepare(page: Page, picture: Picture) -> None:
     if picture.place.startswith("#/models"):
         page.get_by_role("button", name="Predict").click()
         expect(page.locator(".answers")).to_contain_text("prediction")
+        page.evaluate("window.scrollTo(0, 0)")
 
 
 if __name__ == "__main__":
