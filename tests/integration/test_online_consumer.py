@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import redis
 
@@ -113,6 +114,43 @@ def finished(to: Predictor, caller: Caller, delivery: Delivery) -> Finished:
     """The answer to an entry."""
     answer = EntryAnswer(delivery.entry.id, 0, 0.0, [[2.0]])
     return Finished(to.key, {caller.name: Reply(SCHEMA, WORKER, 1, 0.0, 0.0, [answer])}, [delivery.entry_id])
+
+
+def in_batches(sizes: list[int], most: int) -> list[list[int]]:
+    """Entries in order, as many in each batch as fit."""
+    found: list[list[int]] = []
+    for rows in sizes:
+        if found and sum(found[-1]) + rows <= most:
+            found[-1].append(rows)
+        else:
+            found.append([rows])
+    return found
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [1] * 200,
+        [16] * 20,
+        [64, 65, 1, 64, 100, 1, 1],
+        [40] + [1] * 100 + [30] * 5,
+        np.random.default_rng(5).integers(1, 70, 300).tolist(),
+        np.random.default_rng(6).choice([1, 2, 60], 300, p=[0.8, 0.15, 0.05]).tolist(),
+    ],
+    ids=["rows", "alike", "as large as a batch", "small after large", "of any size", "mostly small"],
+)
+def test_a_turn_reads_exactly_the_entries_that_fit_a_batch(
+    server: Server, client: redis.Redis, caller: Caller, sizes: list[int]
+) -> None:
+    model = predictor(Doubling(), batching={"max_rows": 64, "max_slice_rows": 64})
+    lane = OnlineStream(server.url, WORKER, {model.key: 64}, 20.0)
+    try:
+        lane.recover()
+        caller.send_all(model, [[1.0] * rows for rows in sizes])
+        found = [[each.entry.rows for each in batch] for batch in iter(lane.read, [])]
+    finally:
+        lane.close()
+    assert found == in_batches(sizes, 64)
 
 
 def test_entries_that_were_handed_out_as_the_connection_broke_run_after_it(

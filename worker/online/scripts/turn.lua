@@ -46,9 +46,27 @@ end
 local function rows_of(entry)
   local fields = entry[2]
   for i = 1, #fields, 2 do
-    if fields[i] == rows_field then return tonumber(fields[i + 1]) or 1 end
+    if fields[i] == rows_field then return math.max(1, tonumber(fields[i + 1]) or 1) end
   end
   return 1
+end
+
+-- How many of the waiting entries fit. Entries are looked at in steps, the first as long as a batch of entries like
+-- the head: each costs its whole message.
+local function fitting(stream, after, head, most)
+  local count, rows, step = 0, 0, math.max(1, math.floor(most / rows_of(head)))
+  while rows < most do
+    local entries = redis.call('XRANGE', stream, after, '+', 'COUNT', step)
+    for _, entry in ipairs(entries) do
+      rows = rows + rows_of(entry)
+      if count > 0 and rows > most then return count end
+      count = count + 1
+      after = '(' .. entry[1]
+    end
+    if #entries < step then break end
+    step = 2 * step
+  end
+  return count
 end
 
 local best, best_head, best_after
@@ -56,19 +74,14 @@ for i = 1, #KEYS - first_key do
   local stream = KEYS[first_key + i]
   local after = '(' .. delivered(stream)
   local head = redis.call('XRANGE', stream, after, '+', 'COUNT', 1)[1]
-  if head and (not best or sooner(head[1], best_head)) then
-    best, best_head, best_after = i, head[1], after
+  if head and (not best or sooner(head[1], best_head[1])) then
+    best, best_head, best_after = i, head, after
   end
 end
 if not best then return {now} end
 
 local stream, most = KEYS[first_key + best], tonumber(ARGV[first_arg + best])
-local count, rows = 0, 0
-for _, entry in ipairs(redis.call('XRANGE', stream, best_after, '+', 'COUNT', most)) do
-  rows = rows + rows_of(entry)
-  if count > 0 and rows > most then break end
-  count = count + 1
-end
+local count = fitting(stream, best_after, best_head, most)
 local read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
 if not read then return {now} end
 return {now, best, read[1][2]}
