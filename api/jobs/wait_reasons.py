@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from api.fleet.snapshot import ModelAvailability
 from shared.integrity import short
+from shared.keys import split_model_key
 from shared.ledger import JobRecord, JobState, OwnerStanding, QueueOrder, QueuePosition
 from shared.model_identity import SAME_ON_BOTH
 
@@ -169,4 +170,9 @@ def _not_served(record: JobRecord, availability: ModelAvailability) -> Wait:
     if availability.drained:
         detail = f"{availability.drained} worker(s) that hold {record.key} are drained or stopping."
         return Wait(Reason.WORKERS_DRAINED, detail)
-    return Wait(Reason.NO_WORKER, f"No live worker holds {record.key}.")
+    model, version = split_model_key(record.key)
+    return Wait(
+        Reason.NO_WORKER,
+        f"No live worker holds {record.key}. To load it without requests: takt deploy {model} {version} "
+        "--canary 0. Workers that name versions in TAKT_MODELS need it there.",
+    )

@@ -182,7 +182,8 @@ KINDS = (
     _trouble(
         "model_without_worker",
         "No worker holds {subject}, and {rows} rows wait for it.",
-        "Start a worker that holds it (TAKT_MODELS), or find out why workers could not load it.",
+        "Have workers load it without requests: takt deploy NAME VERSION --canary 0. A worker that names "
+        "versions in TAKT_MODELS needs it there. Else find out why workers could not load it.",
         "TaktModelWithoutWorker",
     ),
     _warning(

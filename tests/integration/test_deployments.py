@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from shared.repository import open_repository
-from tests.support.callers import finished
+from tests.support.bodies import arrow_stream
+from tests.support.callers import finished, handed_over
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import ROOT, Part, Stack, running, wait_until_ready
@@ -340,3 +343,30 @@ def is_ready(http: httpx.Client) -> bool:
 
 def is_unready(http: httpx.Client) -> bool:
     return not is_ready(http)
+
+
+def test_a_job_of_a_version_that_workers_drop_says_how_to_load_it_again(clients: list[httpx.Client]) -> None:
+    first, second = clients
+    rows = 400_000
+    table = pa.table({name: np.full(10_000, value) for name, value in FLOWER.items()})
+    job = handed_over(first, "iris", arrow_stream(table, rows), version="1.0.0")
+    assert first.post(f"{job}/pause").is_success
+    assert put(first, {"wanted": ["1.1.0"], "default": "1.1.0"}).status_code == 200
+    eventually(lambda: held(second) == {"1.1.0"}, limit_s=60)
+    assert first.post(f"{job}/resume").is_success
+    command = "takt deploy iris 1.0.0 --canary 0"
+    eventually(lambda: command in (second.get(job).json().get("waiting") or {}).get("detail", ""), limit_s=30)
+    eventually(lambda: "model_without_worker" in conditions(second), limit_s=30)
+    split = {"1.1.0": 100, "1.0.0": 0}
+    assert put(first, {"wanted": ["1.1.0", "1.0.0"], "default": "1.1.0", "split": split}).status_code == 200
+    found = finished(second, job)
+    assert (found["state"], found["rows_succeeded"]) == ("succeeded", rows)
+
+
+def held(http: httpx.Client) -> set[str]:
+    versions = http.get("/models/iris/deployment").json()["versions"]
+    return {one["version"] for one in versions if one["state"] == "held"}
+
+
+def conditions(http: httpx.Client) -> set[str]:
+    return {one["code"] for one in http.get("/status").json()["conditions"]}

@@ -103,6 +103,10 @@ class Channel:
         self._read += data
         return list(iter(self._whole, None))
 
+    def forget(self) -> None:
+        """In a fork that has closed the descriptors of its parent: do not close this one again."""
+        self._socket.detach()
+
     def close(self) -> None:
         for descriptor in self._descriptors:
             with contextlib.suppress(OSError):

@@ -98,8 +98,11 @@ class ForkServer:
             while True:
                 if not self._is_complete and not select.select([self._channel], [], [], 0)[0]:
                     self._complete()
-                for body, descriptors in self._channel.receive():
+                channel = self._channel
+                for body, descriptors in channel.receive():
                     self._obey(self._decoder.decode(body), descriptors)
+                    if self._channel is not channel:
+                        break  # this is the spare now, and further orders are for its parent
 
     def _obey(self, order: ForkOrder, descriptors: Sequence[int]) -> None:
         match order:
@@ -118,7 +121,7 @@ class ForkServer:
                 self._fork(SANDBOX, ticket, descriptors, lambda: self._run_sandbox(key, *descriptors))
             case StartServer(ticket):
                 self._complete()
-                self._fork(SPARE, ticket, descriptors, lambda: self._run_spare(*descriptors))
+                self._fork(SPARE, ticket, descriptors, None)
 
     def _complete(self) -> None:
         """Do once what every fork would do for itself otherwise. Importing makes no connection."""
@@ -201,7 +204,11 @@ class ForkServer:
 
     # -- forks ---------------------------------------------------------------------------------------------
 
-    def _fork(self, kind: ForkKind, ticket: int, descriptors: Sequence[int], run: Callable[[], None]) -> None:
+    def _fork(
+        self, kind: ForkKind, ticket: int, descriptors: Sequence[int], run: Callable[[], None] | None
+    ) -> None:
+        """`run`: the work of the fork; None: it becomes a further fork server, and returns from here."""
+        is_fork = False
         try:
             if beside := thread_names()[1:]:
                 self._channel.send(
@@ -212,9 +219,13 @@ class ForkServer:
         except OSError as error:
             self._channel.send(NotForked(ticket, f"fork: {error.strerror or error}"))
         else:
-            self._channel.send(Forked(ticket, pid))
+            is_fork = pid == 0
+            if is_fork:
+                self._become_spare(*descriptors)
+            else:
+                self._channel.send(Forked(ticket, pid))
         finally:
-            for descriptor in descriptors:
+            for descriptor in () if is_fork else descriptors:
                 os.close(descriptor)
 
     def _run_verifier(self, order: Verify, answers: int) -> None:
@@ -250,11 +261,11 @@ class ForkServer:
         held = {key: one for key, one in self._predictors.items() if _is_loaded(wanted.get(key))}
         celery_app.run(Handover(link.start_order, link, held))
 
-    def _run_spare(self, supervisor: int) -> None:
-        """Serve the supervisor as a further fork server."""
+    def _become_spare(self, supervisor: int) -> None:
+        """In a fork: serve the supervisor as a further fork server."""
         _leave_signals_and_garbage()
+        self._channel.forget()
         self._channel = Channel.of_descriptor(supervisor)
-        self.run()
 
     def _run_sandbox(self, key: str, tasks: int, answers: int) -> None:
         from worker.sandbox import sandbox_process

@@ -51,16 +51,26 @@ VERIFIER = ForkKind("takt-verifier", OomOrder.VERIFIER, signal.SIGKILL)
 SANDBOX = ForkKind("takt-sandbox", OomOrder.SANDBOX, signal.SIGKILL)
 
 
-def forked(kind: ForkKind, supervisor: int, kept: Sequence[int], run: Callable[[], None]) -> int:
+def forked(kind: ForkKind, supervisor: int, kept: Sequence[int], run: Callable[[], None] | None) -> int:
     """Run `run` in a fork that is a child of the supervisor, with no descriptors but stdin, stdout, stderr
-    and `kept`. → its process id. Raises OSError if the system refuses."""
+    and `kept`. → its process id. Raises OSError if the system refuses.
+
+    Without `run` the fork returns from here, with 0, and goes on by itself. So a fork of a fork of a fork has
+    no deeper stack than the first.
+    """
     gc.freeze()  # a collection in a fork would copy every page
     sys.stdout.flush()
     read_end, write_end = os.pipe()
     try:
         between = os.fork()
-        if between == 0:
-            _fork_again(kind, supervisor, kept, run, write_end)
+    except OSError:
+        os.close(read_end)
+        os.close(write_end)
+        raise
+    if between == 0:
+        _fork_again(kind, supervisor, kept, run, write_end)
+        return 0
+    try:
         os.waitpid(between, 0)
         pid, error = _RESULT.unpack(os.read(read_end, _RESULT.size).ljust(_RESULT.size, b"\xff"))
     finally:
@@ -73,9 +83,9 @@ def forked(kind: ForkKind, supervisor: int, kept: Sequence[int], run: Callable[[
 
 
 def _fork_again(
-    kind: ForkKind, supervisor: int, kept: Sequence[int], run: Callable[[], None], result: int
+    kind: ForkKind, supervisor: int, kept: Sequence[int], run: Callable[[], None] | None, result: int
 ) -> None:
-    """Never returns."""
+    """Returns only in a fork without `run`."""
     between = os.getpid()
     try:
         pid = os.fork()
@@ -85,23 +95,28 @@ def _fork_again(
     if pid:
         os.write(result, _RESULT.pack(pid, 0))
         os._exit(0)
-    _run_and_exit(kind, between, supervisor, kept, run)
+    if run is None:
+        _set_up(kind, between, supervisor, kept)
+    else:
+        _run_and_exit(kind, lambda: _set_up(kind, between, supervisor, kept), run)
 
 
-def _run_and_exit(
-    kind: ForkKind, between: int, supervisor: int, kept: Sequence[int], run: Callable[[], None]
-) -> None:
+def _set_up(kind: ForkKind, between: int, supervisor: int, kept: Sequence[int]) -> None:
+    while os.getppid() == between:
+        time.sleep(_ADOPTION_S)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    end_with_parent(supervisor, kind.on_orphan)
+    close_all_but(kept)
+    name_process(kind.name)
+    end_earlier_if_memory_runs_out(kind.order)
+    become_a_process_of_its_own()
+
+
+def _run_and_exit(kind: ForkKind, set_up: Callable[[], None], run: Callable[[], None]) -> None:
     status = 1
     try:
-        while os.getppid() == between:
-            time.sleep(_ADOPTION_S)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        end_with_parent(supervisor, kind.on_orphan)
-        close_all_but(kept)
-        name_process(kind.name)
-        end_earlier_if_memory_runs_out(kind.order)
-        become_a_process_of_its_own()
+        set_up()
         run()
         status = 0
     except SystemExit as error:
