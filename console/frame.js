@@ -92,7 +92,7 @@ function useTheme(name) {
 function keyButton() {
   const known = isNamed();
   const label = known ? asker.name.replace(/^user\./, "") : t("key.button");
-  const name = known ? `${t("key.button")}: ${label}` : null;
+  const name = asker?.kind === "key" ? `${t("key.button")}: ${label}` : null;
   const props = { type: "button", id: "asker", class: "asker", "aria-label": name, title: name, onclick: () => keyDialog() };
   return h("button", props, label);
 }
