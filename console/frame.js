@@ -8,7 +8,7 @@ import { isLost, redisDown, refused, statusAge, visibleFor, watchFreshness } fro
 import { keyDialog } from "./keydialog.js";
 import { levelBadge } from "./marks.js";
 import { verdict } from "./verdict.js";
-import { administers, asker, isNamed } from "./session.js";
+import { administers, caller, isNamed } from "./session.js";
 import { language, speak, t } from "./words.js";
 
 export const SECTIONS = ["overview", "jobs", "workers", "models", "submit", "admin"];
@@ -91,9 +91,9 @@ function useTheme(name) {
 
 function keyButton() {
   const known = isNamed();
-  const label = known ? asker.name.replace(/^user\./, "") : t("key.button");
-  const name = asker?.kind === "key" ? `${t("key.button")}: ${label}` : null;
-  const props = { type: "button", id: "asker", class: "asker", "aria-label": name, title: name, onclick: () => keyDialog() };
+  const label = known ? caller.name.replace(/^user\./, "") : t("key.button");
+  const name = caller?.kind === "key" ? `${t("key.button")}: ${label}` : null;
+  const props = { type: "button", id: "caller", class: "caller", "aria-label": name, title: name, onclick: () => keyDialog() };
   return h("button", props, label);
 }
 

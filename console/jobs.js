@@ -9,7 +9,7 @@ import { JobList } from "./joblist.js";
 import { jobRow, showsOwners } from "./jobrow.js";
 import { manyJobs } from "./manyjobs.js";
 import { failureText } from "./panels.js";
-import { asker, seesAllJobs } from "./session.js";
+import { caller, seesAllJobs } from "./session.js";
 import { virtualRows } from "./virtual.js";
 import { t } from "./words.js";
 
@@ -135,7 +135,7 @@ function emptyList(filtered) {
 
 /** Whose jobs the list has, unless it has those of all. */
 function whose() {
-  return seesAllJobs() ? "" : t("jobs.own", { name: asker.name });
+  return seesAllJobs() ? "" : t("jobs.own", { name: caller.name });
 }
 
 /** The link of a job in the list, if its row is drawn. */

@@ -2,7 +2,7 @@
 
 import { h, text } from "./dom.js";
 import { refresh } from "./feeds.js";
-import { asker, key, setKey, signOut } from "./session.js";
+import { caller, key, setKey, signOut } from "./session.js";
 import { t } from "./words.js";
 
 let open = null;
@@ -53,21 +53,21 @@ export function keyDialog(refused = false, problem = "") {
 
 /** Text about the key or session in use. */
 function current() {
-  if (!asker || asker.kind === "none" || asker.kind === "open") return key() ? "" : t("key.none");
-  return t(asker.kind === "session" ? "session.set" : "key.set", {
-    name: asker.name,
-    roles: asker.roles.join(", "),
+  if (!caller || caller.kind === "none" || caller.kind === "open") return key() ? "" : t("key.none");
+  return t(caller.kind === "session" ? "session.set" : "key.set", {
+    name: caller.name,
+    roles: caller.roles.join(", "),
   });
 }
 
 /** The way to sign in, or out. */
 function signing() {
-  if (asker?.kind === "session") {
+  if (caller?.kind === "session") {
     const leave = () => (open.close(), signOut());
     return h("div", { class: "actions" }, h("button", { type: "button", onclick: leave }, t("session.sign_out")));
   }
-  if (!asker?.sign_in) return null;
-  const { path, provider } = asker.sign_in;
+  if (!caller?.sign_in) return null;
+  const { path, provider } = caller.sign_in;
   const label = provider ? t("session.sign_in_at", { provider }) : t("session.sign_in");
   return h("p", {}, h("a", { href: path, class: "button" }, label));
 }
@@ -83,5 +83,5 @@ function gone() {
   open.remove();
   open = null;
   const held = document.activeElement;
-  if (!held || held === document.body) document.getElementById("asker")?.focus();
+  if (!held || held === document.body) document.getElementById("caller")?.focus();
 }

@@ -30,7 +30,7 @@ export function onKey(listener) {
 }
 
 /** The key or session of this tab, by the gateway: `{kind, name, roles, csrf_token, sign_in}`; null before it answered. */
-export let asker = null;
+export let caller = null;
 
 /** Request the roles of this tab's key or session from the gateway. */
 export async function learnAsker() {
@@ -38,7 +38,7 @@ export async function learnAsker() {
   try {
     const headers = value ? { Authorization: `Bearer ${value}` } : {};
     const response = await fetch("/session", { headers, cache: "no-store", signal: AbortSignal.timeout(2000) });
-    if (response.ok) asker = await response.json();
+    if (response.ok) caller = await response.json();
   } catch {
     // the feeds report a gateway that does not answer
   }
@@ -46,12 +46,12 @@ export async function learnAsker() {
 
 /** Whether this tab has a role. True before the gateway answered, because the gateway decides anyway. */
 export function may(role) {
-  return !asker || asker.kind === "none" || asker.roles.includes(role) || asker.roles.includes("admin");
+  return !caller || caller.kind === "none" || caller.roles.includes(role) || caller.roles.includes("admin");
 }
 
-/** Whether the asker has a name: that of a key or a person. */
+/** Whether the caller has a name: that of a key or a person. */
 export function isNamed() {
-  return ["key", "session"].includes(asker?.kind);
+  return ["key", "session"].includes(caller?.kind);
 }
 
 /** Whether this tab sees the jobs of all owners: without keys, there is one owner. */
@@ -75,5 +75,5 @@ export async function signOut() {
 export function credentials() {
   const value = key();
   if (value) return { Authorization: `Bearer ${value}` };
-  return asker?.csrf_token ? { "X-CSRF-Token": asker.csrf_token } : {};
+  return caller?.csrf_token ? { "X-CSRF-Token": caller.csrf_token } : {};
 }

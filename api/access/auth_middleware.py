@@ -35,10 +35,10 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            asker = await self._principal(scope)
-            set_principal(scope, asker)
-            if asker.quota is not None:
-                await self._limiter.admit(asker.quota, scope)
+            caller = await self._principal(scope)
+            set_principal(scope, caller)
+            if caller.quota is not None:
+                await self._limiter.admit(caller.quota, scope)
         await self._app(scope, receive, send)
 
     async def _principal(self, scope: Scope) -> Principal:
@@ -48,14 +48,14 @@ class AuthMiddleware:
             return ANONYMOUS
         if permission is not None and permission.by_signature and _is_signed(scope):
             return REGISTRY
-        asker = await self._authenticate(scope, permission)
+        caller = await self._authenticate(scope, permission)
         if not permissions:
             raise HTTPException(404)
         if permission is None and scope["method"] != "OPTIONS":
             raise HTTPException(405, headers={"Allow": allow_of(permissions)})
         if permission is not None:
-            permission.require(asker)
-        return asker
+            permission.require(caller)
+        return caller
 
     async def _authenticate(self, scope: Scope, permission: Permission | None) -> Principal:
         in_browser = permission is not None and permission.in_browser

@@ -38,11 +38,11 @@ class Permission:
     by_signature: bool = False
     """The signature of a webhook of MLflow suffices; the route checks it, because it covers the body."""
 
-    def require(self, asker: Principal) -> None:
+    def require(self, caller: Principal) -> None:
         """Raises Forbidden."""
-        if self.role is not None and not (self.audited and asker.may(Role.AUDIT)):
-            asker.require(self.role)
-        if self.whole and asker.models is not None:
+        if self.role is not None and not (self.audited and caller.may(Role.AUDIT)):
+            caller.require(self.role)
+        if self.whole and caller.models is not None:
             raise ForbiddenError(
                 "This endpoint shows all models, but your API key is limited to some models."
             )

@@ -75,7 +75,7 @@ class Principal:
 
 
 def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFoundError:
-    """The error for a missing model. `seen`: the models that the asker may see, existing or not."""
+    """The error for a missing model. `seen`: the models that the caller may see, existing or not."""
     return ModelNotFoundError(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
 
 
@@ -87,19 +87,19 @@ REGISTRY = Principal("mlflow", frozenset({Role.DEPLOY}))
 """The principal of a webhook of MLflow. The route checks its signature."""
 
 
-def set_principal(scope: Scope, asker: Principal) -> None:
+def set_principal(scope: Scope, caller: Principal) -> None:
     """Store the principal of a request."""
-    scope[_PLACE] = asker
+    scope[_PLACE] = caller
 
 
-def asker_of(scope: Scope) -> Principal:
+def caller_of(scope: Scope) -> Principal:
     """The principal of a request, stored before any route is reached."""
     found: Principal = scope.get(_PLACE, ANONYMOUS)
     return found
 
 
 async def principal(request: Request) -> Principal:
-    return asker_of(request.scope)
+    return caller_of(request.scope)
 
 
-Asker: TypeAlias = Annotated[Principal, Depends(principal)]
+Caller: TypeAlias = Annotated[Principal, Depends(principal)]

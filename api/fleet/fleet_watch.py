@@ -88,7 +88,7 @@ class FleetWatch:
         records = [from_hash(answer) for answer in await pipeline.execute()]
         now_s = self._clock()
         heard = tuple(record for record in records if record is not None)
-        workers = heard + self._not_heard_yet(heard, now_s)
+        workers = heard + self._without_heartbeat(heard, now_s)
         self.fleet = Fleet(
             read_at_s=now_s,
             workers=workers,
@@ -100,7 +100,7 @@ class FleetWatch:
         )
         await self.look()
 
-    def _not_heard_yet(self, heard: Iterable[WorkerRecord], now_s: float) -> tuple[WorkerRecord, ...]:
+    def _without_heartbeat(self, heard: Iterable[WorkerRecord], now_s: float) -> tuple[WorkerRecord, ...]:
         """Workers of the last snapshot without a heartbeat because Redis was away."""
         seen_s = self.fleet.read_at_s
         if seen_s is not None and now_s - seen_s > UNSEEN_S:

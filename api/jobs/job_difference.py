@@ -48,9 +48,9 @@ class JobSide:
         return ResultTables(self.objects, self.record, self.pieces, None)
 
 
-async def side_of(jobs: JobService, asker: Principal, job_id: str) -> JobSide:
-    """A job of the asker. Raises ResultsNotReadyError unless it has succeeded, or as `own_job`."""
-    record, chunks, inline = await own_results(jobs, asker, job_id, partial=False)
+async def side_of(jobs: JobService, caller: Principal, job_id: str) -> JobSide:
+    """A job of the caller. Raises ResultsNotReadyError unless it has succeeded, or as `own_job`."""
+    record, chunks, inline = await own_results(jobs, caller, job_id, partial=False)
     return _side(jobs, record, chunks, inline)
 
 

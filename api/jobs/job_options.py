@@ -50,7 +50,7 @@ def job_options(asked: Submission | UploadOptions) -> JobOptions:
 
 
 async def pinned_job(
-    jobs: JobService, asker: Principal, servable: Servable, options: JobOptions, reserved: str = ""
+    jobs: JobService, caller: Principal, servable: Servable, options: JobOptions, reserved: str = ""
 ) -> NewJob:
     """A new job, pinned to the current version and artifact. `reserved`: the name of its Idempotency-Key.
 
@@ -66,7 +66,7 @@ async def pinned_job(
         version=version.manifest.version,
         digest=version.identity.artifact_sha256,
         spec_digest=version.identity.spec_sha256,
-        owner=asker.name,
+        owner=caller.name,
         reference=options.reference,
         tags=options.tags,
         priority=options.priority,

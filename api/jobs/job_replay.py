@@ -54,14 +54,14 @@ class StoredRows:
 
 async def replay(
     jobs: JobService,
-    asker: Principal,
+    caller: Principal,
     record: JobRecord,
     servable: Servable,
     options: JobOptions,
     *,
     key: str | None = None,
 ) -> tuple[JobRecord, bool]:
-    """Run the rows of `record`, a job of the asker that has succeeded, on `servable`. → the new job, and
+    """Run the rows of `record`, a job of the caller that has succeeded, on `servable`. → the new job, and
     whether an earlier request with the same Idempotency-Key created it
 
     Raises InvalidStateError for another state and if the rows are no longer stored, InvalidInputError if the
@@ -71,17 +71,17 @@ async def replay(
     if record.state is not JobState.SUCCEEDED:
         raise InvalidStateError(f"The job is {record.state}; only a job that has succeeded can be replayed.")
     stored = await stored_rows(jobs, record, servable)
-    reserved = reservation_name(asker.name, key) if key is not None else ""
-    new = await pinned_job(jobs, asker, servable, options, reserved)
+    reserved = reservation_name(caller.name, key) if key is not None else ""
+    new = await pinned_job(jobs, caller, servable, options, reserved)
     new = msgspec.structs.replace(new, replay_of=record.id)
     digest = digest_of(f"{record.id}\n{servable.key}\n{options}".encode())
-    if stored.inline.rows and asker.quota is None:
+    if stored.inline.rows and caller.quota is None:
         return await _submitted(jobs, new, stored, digest)
     if reserved and (taken := await reserve(jobs.ledger, reserved, new.id)):
         return await same_job(jobs.ledger, taken, digest), True
     charged = sum(chunk.rows for chunk in stored.chunks)
     return await filled(
-        jobs, asker, new, partial(_copy, jobs, new, stored), rows=charged, digest=digest
+        jobs, caller, new, partial(_copy, jobs, new, stored), rows=charged, digest=digest
     ), False
 
 
@@ -168,17 +168,17 @@ async def _submitted(
 
 async def filled(
     jobs: JobService,
-    asker: Principal,
+    caller: Principal,
     new: NewJob,
     fill: Callable[[], Awaitable[int]],
     *,
     rows: int,
     digest: str,
 ) -> JobRecord:
-    """Open a job, store its rows with `fill`, and seal it. `rows`: charged to the asker's quota; `digest`: of
-    the request; `fill` returns the number of chunks."""
+    """Open a job, store its rows with `fill`, and seal it. `rows`: charged to the caller's quota; `digest`:
+    of the request; `fill` returns the number of chunks."""
     try:
-        await jobs.limiter.charge(asker.quota, rows)
+        await jobs.limiter.charge(caller.quota, rows)
         await jobs.ledger.open_job(new)
     except ServiceError:
         if new.idempotency:

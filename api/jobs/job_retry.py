@@ -32,7 +32,7 @@ class RetriedRows(StrEnum):
 
 async def retry(
     jobs: JobService,
-    asker: Principal,
+    caller: Principal,
     record: JobRecord,
     servable: Servable,
     options: JobOptions,
@@ -40,7 +40,7 @@ async def retry(
     rows: RetriedRows,
     key: str | None = None,
 ) -> tuple[JobRecord, bool]:
-    """Run rows of `record`, a job of the asker that has ended, on `servable`. → the new job, and whether an
+    """Run rows of `record`, a job of the caller that has ended, on `servable`. → the new job, and whether an
     earlier request with the same Idempotency-Key created it
 
     The rows are in the order of the job. Raises InvalidStateError if the job has not ended, has no such rows
@@ -55,14 +55,14 @@ async def retry(
     )
     if not count:
         raise InvalidStateError("Every row of the job has a result; nothing failed.")
-    reserved = reservation_name(asker.name, key) if key is not None else ""
-    new = await pinned_job(jobs, asker, servable, options, reserved)
+    reserved = reservation_name(caller.name, key) if key is not None else ""
+    new = await pinned_job(jobs, caller, servable, options, reserved)
     new = msgspec.structs.replace(new, retry_of=record.id)
     digest = digest_of(f"{record.id}\n{servable.key}\n{options}\n{rows}".encode())
     if reserved and (taken := await reserve(jobs.ledger, reserved, new.id)):
         return await same_job(jobs.ledger, taken, digest), True
     selection = _Selection(jobs, new, stored, rows)
-    return await filled(jobs, asker, new, selection.store, rows=count, digest=digest), False
+    return await filled(jobs, caller, new, selection.store, rows=count, digest=digest), False
 
 
 class _Selection:

@@ -37,11 +37,11 @@ class JobService:
     queue_orders: JobQueues
     accepted: JobCounters
 
-    def chunk_rows(self, servable: Servable, asker: Principal) -> int:
+    def chunk_rows(self, servable: Servable, caller: Principal) -> int:
         """Most rows of a chunk, by the measured rates of workers and by the owner's `max_running_rows`; at
         least the rows of a model call."""
         fleet = self.fleet.now
         rows_per_s = fleet.slice_rates.get(servable.key, 0.0) / max(1, fleet.holders(servable.key))
-        least, limit = servable.spec.batching.max_rows, asker.share.max_running_rows
+        least, limit = servable.spec.batching.max_rows, caller.share.max_running_rows
         rows = chunk_rows(rows_per_s, least=least, most=self.settings.chunk_rows)
         return rows if limit is None else min(rows, max(least, limit))

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 async def submit_rows(
     jobs: JobService,
-    asker: Principal,
+    caller: Principal,
     servable: Servable,
     chunks: Sequence[Chunk],
     options: JobOptions,
@@ -43,16 +43,16 @@ async def submit_rows(
     StorageFullError, PayloadError.
     """
     jobs.queue.require_open()
-    reserved = reservation_name(asker.name, key) if key is not None else ""
-    new = await pinned_job(jobs, asker, servable, options, reserved)
+    reserved = reservation_name(caller.name, key) if key is not None else ""
+    new = await pinned_job(jobs, caller, servable, options, reserved)
     digest = hashlib.sha256(body).hexdigest()
-    if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.quota is None:
+    if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and caller.quota is None:
         return await _submitted(jobs, new, chunks[0], digest)
     await _require_room(jobs, chunks)
     if reserved and (taken := await reserve(jobs.ledger, reserved, new.id)):
         return await same_job(jobs.ledger, taken, digest), True
     try:
-        await jobs.limiter.charge(asker.quota, sum(chunk.rows for chunk in chunks))
+        await jobs.limiter.charge(caller.quota, sum(chunk.rows for chunk in chunks))
         await jobs.ledger.open_job(new)
     except ServiceError:
         if reserved:  # else a retry of the client would find its key in progress

@@ -42,12 +42,12 @@ LEASE_MS = 10_000
 """Time after which another gateway compares if the comparing gateway has ended."""
 
 
-async def started_gate(jobs: JobService, asker: Principal, servable: Servable, gate: Gate) -> StartedGate:
+async def started_gate(jobs: JobService, caller: Principal, servable: Servable, gate: Gate) -> StartedGate:
     """Start the replay of a gate. Raises ForbiddenError without the role `submit`, and the errors of
     `replay`."""
-    asker.require(Role.SUBMIT)
-    record = await own_job(jobs, asker, gate.replay)
-    made, _ = await replay(jobs, asker, record, servable, replay_options(record))
+    caller.require(Role.SUBMIT)
+    record = await own_job(jobs, caller, gate.replay)
+    made, _ = await replay(jobs, caller, record, servable, replay_options(record))
     await jobs.ledger.make_durable(made.id)
     return StartedGate(
         replay=gate.replay, max_disagreement=gate.max_disagreement, tolerance=gate.tolerance, job=made.id

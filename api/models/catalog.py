@@ -114,15 +114,15 @@ class Catalog:
         return self._defaults.get(self.default_model)
 
     def find(
-        self, model: str | None = None, version: str | None = None, asker: Principal = ANONYMOUS
+        self, model: str | None = None, version: str | None = None, caller: Principal = ANONYMOUS
     ) -> Servable:
         """Find a model version; None: the default model, or the model's default version.
 
-        Raises ModelNotFoundError if it does not exist or the asker does not see it.
+        Raises ModelNotFoundError if it does not exist or the caller does not see it.
         """
         name = model if model is not None else self.default_model
-        if asker.models is not None:
-            self._require_sight(model, name, asker)
+        if caller.models is not None:
+            self._require_sight(model, name, caller)
         found = self._defaults.get(name) if version is None else self._servables.get((name, version))
         if found is None and version is not None:
             found = self._aliases.get((name, version))
@@ -152,13 +152,13 @@ class Catalog:
                 f"holds it. Deploy it: takt deploy {name} {version}"
             )
 
-    def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
-        """Raises ModelNotFoundError if the asker does not see the model, without revealing that it exists."""
-        if model is None and not asker.sees(name):
+    def _require_sight(self, model: str | None, name: str, caller: Principal) -> None:
+        """Raises ModelNotFoundError if the caller does not see the model, as if it did not exist."""
+        if model is None and not caller.sees(name):
             raise ModelNotFoundError("Your API key has no default model. Name a model in the path.")
-        asker.require_sight(name)
+        caller.require_sight(name)
         if name not in self.repository.specs:
-            raise no_such_model(name, asker.models or ())
+            raise no_such_model(name, caller.models or ())
 
     def versions(self, model: str) -> list[str]:
         return sorted(version for name, version in self._servables if name == model)

@@ -65,7 +65,7 @@ class AdmissionController:
         settings = self._settings
         return min(settings.default_wait_s if asked_s is None else asked_s, settings.max_wait_s)
 
-    def admit(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
+    def admit(self, servable: Servable, rows: int, wait_s: float, caller: Principal = ANONYMOUS) -> None:
         """Return if the request may enter now. Counts admitted and rejected requests.
 
         Raises QueueUnavailable, ModelNotLoadedError, ModelMismatch, Overloaded, or DeadlineExceededError for
@@ -73,7 +73,7 @@ class AdmissionController:
         that is 0 or too short.
         """
         try:
-            self.judge(servable, rows, wait_s, asker)
+            self.judge(servable, rows, wait_s, caller)
         except ServiceError as error:
             servable.counters.shed[error.code] += 1
             raise
@@ -89,9 +89,9 @@ class AdmissionController:
         if prefers_async(prefer) or (self._to_pages and is_of_page(headers)):
             return None
         try:
-            asker = self._authenticator.authenticate(scope["headers"])
-            servable = self._catalog.find(target.model, target.version, asker)
-            self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)), asker)
+            caller = self._authenticator.authenticate(scope["headers"])
+            servable = self._catalog.find(target.model, target.version, caller)
+            self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)), caller)
         except OverloadedError as error:
             servable.counters.refused(error.code)
             cast(Scope, scope)[ROUTE] = target.route
@@ -105,7 +105,7 @@ class AdmissionController:
         """Whether a rejected client's retry is still due."""
         return self._retries.lasts(time.monotonic())
 
-    def judge(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
+    def judge(self, servable: Servable, rows: int, wait_s: float, caller: Principal = ANONYMOUS) -> None:
         """`admit` without counting."""
         self._queue.require_open()
         if wait_s <= 0:
@@ -118,17 +118,17 @@ class AdmissionController:
             self._inflight,
             self._settings.max_inflight_rows,
         )
-        claim = None if asker is ANONYMOUS else self._claim(asker, servable, now_s)
+        claim = None if caller is ANONYMOUS else self._claim(caller, servable, now_s)
         try:
             admit(traffic, servable.key, rows, wait_s, retries=self._retries, now_s=now_s, claim=claim)
         except ModelNotLoadedError as error:
             raise not_loaded(servable.key, self._watch.fleet.availability(servable.key), error) from None
 
-    def _claim(self, asker: Principal, servable: Servable, now_s: float) -> QueueClaim | None:
-        """The asker's claim beside other owners; None if no other owner is active."""
-        share = self._owners.share(asker.name, asker.share.weight, now_s)
+    def _claim(self, caller: Principal, servable: Servable, now_s: float) -> QueueClaim | None:
+        """The caller's claim beside other owners; None if no other owner is active."""
+        share = self._owners.share(caller.name, caller.share.weight, now_s)
         if share == 1:
             return None
         default_s = self._settings.default_wait_s
         fleet = self._watch.fleet
-        return claim_of(asker.name, share, servable.key, fleet, self._inflight, default_wait_s=default_s)
+        return claim_of(caller.name, share, servable.key, fleet, self._inflight, default_wait_s=default_s)

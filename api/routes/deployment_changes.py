@@ -12,11 +12,11 @@ from shared.errors import ModelNotFoundError
 from shared.safe_texts import listed, named
 
 
-async def look_up(gateway: Gateway, name: str, asker: Principal) -> None:
-    """Raises ModelNotFoundError if the repository has no such model, or the asker does not see it."""
+async def look_up(gateway: Gateway, name: str, caller: Principal) -> None:
+    """Raises ModelNotFoundError if the repository has no such model, or the caller does not see it."""
     if name not in gateway.catalog.names:
         await asyncio.to_thread(gateway.catalog.reload)
-    gateway.catalog.find(name, asker=asker)
+    gateway.catalog.find(name, caller=caller)
 
 
 async def current(gateway: Gateway, name: str) -> Deployment:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Caller, Principal
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
@@ -90,9 +90,9 @@ class DeploymentHistory(BaseModel):
 
 
 @router.get("/models/{name}/deployment", responses=of_errors(404, 503))
-async def deployment(name: str, gateway: GatewayState, asker: Asker, response: Response) -> DeploymentView:
+async def deployment(name: str, gateway: GatewayState, caller: Caller, response: Response) -> DeploymentView:
     """The deployment of a model: what is wanted, and what the workers hold."""
-    gateway.catalog.find(name, asker=asker)
+    gateway.catalog.find(name, caller=caller)
     return await _answer(gateway, await current(gateway, name), response)
 
 
@@ -120,7 +120,7 @@ async def deploy(
     name: str,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     response: Response,
     *,
     if_match: IfMatch = None,
@@ -129,7 +129,7 @@ async def deploy(
 
     The model or its versions may be new in the repository: neither gateway nor workers need a restart.
     """
-    await look_up(gateway, name, asker)
+    await look_up(gateway, name, caller)
     demand = read_request(await _body(gateway, request))
     await require_built(gateway, name, demand.wanted)
     before = await current(gateway, name)
@@ -139,7 +139,7 @@ async def deploy(
         model=name,
         target=demand.target,
         replaced=before.target if promotes else before.replaced,
-        change=Change(by=asker.name, reason=demand.reason),
+        change=Change(by=caller.name, reason=demand.reason),
     )
     require_shadowable(gateway.catalog, changed)
     return await _changed(gateway, changed, expected, response)
@@ -147,18 +147,18 @@ async def deploy(
 
 @router.post("/models/{name}/rollback", responses=_ERRORS)
 async def roll_back(
-    name: str, gateway: GatewayState, asker: Asker, response: Response, *, if_match: IfMatch = None
+    name: str, gateway: GatewayState, caller: Caller, response: Response, *, if_match: IfMatch = None
 ) -> DeploymentView:
     """End a running rollout, else serve again what the last promotion replaced."""
-    gateway.catalog.find(name, asker=asker)
+    gateway.catalog.find(name, caller=caller)
     before = await gateway.deployments.read(name)
     if before is not None and before.rollout is not None and before.rollout.running:
         stopped = structs.replace(
-            before.rollout, state=RolloutState.ROLLED_BACK, reason=f"rolled back by {asker.name}"
+            before.rollout, state=RolloutState.ROLLED_BACK, reason=f"rolled back by {caller.name}"
         )
         await cancel_gate(gateway.jobs, stopped.gate if stopped.gated else None)
         changed = structs.replace(
-            after_rollout(before, stopped), change=Change(by=asker.name, reason="rollback")
+            after_rollout(before, stopped), change=Change(by=caller.name, reason="rollback")
         )
     elif before is not None and before.replaced is not None:
         await require_built(gateway, name, before.replaced.wanted)
@@ -166,7 +166,7 @@ async def roll_back(
             model=name,
             target=before.replaced,
             replaced=before.target,
-            change=Change(by=asker.name, reason=f"rolled back from {before.target.default}"),
+            change=Change(by=caller.name, reason=f"rolled back from {before.target.default}"),
         )
     else:
         raise InvalidStateError(f"No promotion of {name} can be rolled back.")
@@ -177,11 +177,11 @@ async def roll_back(
 async def history(
     name: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> DeploymentHistory:
     """The changes of a model's deployment."""
-    gateway.catalog.find(name, asker=asker)
+    gateway.catalog.find(name, caller=caller)
     return DeploymentHistory(
         model=name, changes=[_past(one) for one in await gateway.deployments.history(name, limit)]
     )
@@ -189,22 +189,22 @@ async def history(
 
 @router.post("/models/{name}/rollouts", status_code=201, responses=_ERRORS)
 async def roll_out(
-    name: str, request: Request, gateway: GatewayState, asker: Asker, response: Response
+    name: str, request: Request, gateway: GatewayState, caller: Caller, response: Response
 ) -> DeploymentView:
     """Move requests to a version in steps, each only while the rules hold.
 
     With a `gate`, the first step waits until a replay of a job on the new version agrees with the job.
     """
-    await look_up(gateway, name, asker)
+    await look_up(gateway, name, caller)
     asked = read_rollout(await _body(gateway, request))
     before = await current(gateway, name)
-    started = _started(before, asked, asker)
+    started = _started(before, asked, caller)
     await require_built(gateway, name, started.target.wanted)
     gateway.catalog.learn(name, [asked.to])
     require_shadowable(gateway.catalog, started)
     if asked.gate is None:
         return await _changed(gateway, started, before.generation, response)
-    gate = await started_gate(gateway.jobs, asker, gateway.catalog.find(name, asked.to), asked.gate)
+    gate = await started_gate(gateway.jobs, caller, gateway.catalog.find(name, asked.to), asked.gate)
     try:
         return await _changed(gateway, _behind_gate(before, started, gate), before.generation, response)
     except PreconditionFailedError:
@@ -212,7 +212,7 @@ async def roll_out(
         raise
 
 
-def _started(before: Deployment, asked: RolloutRequest, asker: Principal) -> Deployment:
+def _started(before: Deployment, asked: RolloutRequest, caller: Principal) -> Deployment:
     """The deployment at the first step of a rollout. Raises InvalidStateError."""
     target = before.target
     if before.rollout is not None and before.rollout.running:
@@ -237,7 +237,7 @@ def _started(before: Deployment, asked: RolloutRequest, asker: Principal) -> Dep
         target=structs.replace(target, wanted=wanted, split=rollout.split),
         replaced=before.replaced,
         rollout=rollout,
-        change=Change(by=asker.name, reason=asked.reason or f"rollout of {asked.to}"),
+        change=Change(by=caller.name, reason=asked.reason or f"rollout of {asked.to}"),
     )
 
 
@@ -252,9 +252,9 @@ def _behind_gate(before: Deployment, started: Deployment, gate: StartedGate) -> 
 
 
 @router.get("/models/{name}/rollouts", responses=of_errors(404, 503))
-async def rollouts(name: str, gateway: GatewayState, asker: Asker) -> RolloutsView:
+async def rollouts(name: str, gateway: GatewayState, caller: Caller) -> RolloutsView:
     """The running rollout with its figures, and those that have ended, the newest first."""
-    gateway.catalog.find(name, asker=asker)
+    gateway.catalog.find(name, caller=caller)
     found = await gateway.deployments.read(name)
     past = await gateway.deployments.history(name, MOST_HISTORY)
     ended = {one.rollout.id: one for one in reversed(past) if one.rollout and not one.rollout.running}

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.models.catalog import Servable
@@ -122,30 +122,30 @@ class ModelInfo(BaseModel):
 
 
 @router.get("/models")
-async def list_models(gateway: GatewayState, asker: Asker) -> ModelList:
+async def list_models(gateway: GatewayState, caller: Caller) -> ModelList:
     """List the models that the key may see."""
-    names = filter(asker.sees, gateway.catalog.names)
+    names = filter(caller.sees, gateway.catalog.names)
     models = [_summary(gateway, gateway.catalog.find(name)) for name in names]
     default = gateway.catalog.default_model
-    return ModelList(models=models, default_model=default if asker.sees(default) else None)
+    return ModelList(models=models, default_model=default if caller.sees(default) else None)
 
 
 @router.get("/models/{name}", responses=of_errors(404))
-async def model(name: str, gateway: GatewayState, asker: Asker) -> ModelDetail:
+async def model(name: str, gateway: GatewayState, caller: Caller) -> ModelDetail:
     """Describe a model in its default version."""
-    return _detail(gateway, gateway.catalog.find(name, asker=asker))
+    return _detail(gateway, gateway.catalog.find(name, caller=caller))
 
 
 @router.get("/models/{name}/versions/{version}", responses=of_errors(404))
-async def model_version(name: str, version: str, gateway: GatewayState, asker: Asker) -> ModelDetail:
+async def model_version(name: str, version: str, gateway: GatewayState, caller: Caller) -> ModelDetail:
     """Describe a version of a model."""
-    return _detail(gateway, gateway.catalog.find(name, version, asker))
+    return _detail(gateway, gateway.catalog.find(name, version, caller))
 
 
 @router.get("/model-info", responses=of_errors(404))
-async def model_info(gateway: GatewayState, asker: Asker) -> ModelInfo:
+async def model_info(gateway: GatewayState, caller: Caller) -> ModelInfo:
     """Describe the default model, which `/predict` uses."""
-    servable = gateway.catalog.find(asker=asker)
+    servable = gateway.catalog.find(caller=caller)
     return ModelInfo(
         model_name=servable.spec.name,
         model_version=servable.version,

@@ -16,7 +16,7 @@ from functools import partial
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.principal import asker_of
+from api.access.principal import caller_of
 from api.gateway import Gateway
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, has_left
@@ -58,7 +58,7 @@ class Predictions:
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": ALLOWED})
-        await self._online.asker(scope)
+        await self._online.caller(scope)
         servable = self._online.servable(target.model, target.version, scope)
         asked_s = preferred_wait_s(field_of(scope["headers"], b"prefer"))
         wait_s = self._gateway.online.admission.wait_s(asked_s)
@@ -94,7 +94,7 @@ class Predictions:
         content_type = headers.get(b"content-type", b"")
         body = await self._body(prediction, content_type, scope, receive)
         values, servable = _values(prediction, content_type, body), prediction.servable
-        response = await defer(self._gateway, asker_of(scope), servable, values, headers=headers, body=body)
+        response = await defer(self._gateway, caller_of(scope), servable, values, headers=headers, body=body)
         await response(scope, receive, send)
 
     async def _body(

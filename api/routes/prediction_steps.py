@@ -1,6 +1,6 @@
 """The steps of a prediction that all protocols share: authentication, body, admission, dispatch.
 
-asker ─▶ body ─▶ (the protocol's translation) ─▶ answered ─▶ (the protocol's response)
+caller ─▶ body ─▶ (the protocol's translation) ─▶ answered ─▶ (the protocol's response)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope
 
 from api.access.authenticator import authenticated
 from api.access.permissions import PREDICT, Permission
-from api.access.principal import Principal, asker_of, set_principal
+from api.access.principal import Principal, caller_of, set_principal
 from api.gateway import Gateway
 from api.http.headers import field_of
 from api.http.request_bodies import is_json, read_body
@@ -36,24 +36,24 @@ class OnlineRequests:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def asker(self, scope: Scope, permission: Permission = PREDICT) -> Principal:
+    async def caller(self, scope: Scope, permission: Permission = PREDICT) -> Principal:
         """Authenticate a request, and count it. Raises the errors of keys, roles and quotas."""
         access, headers = self._gateway.access, scope["headers"]
-        asker = await authenticated(
+        caller = await authenticated(
             access.authenticator,
             partial(access.authenticator.authenticate, headers),
             key_id_of(access.authenticator.token(headers) or b""),
         )
-        permission.require(asker)
-        set_principal(scope, asker)
-        if asker.quota is not None:
-            await access.limiter.admit(asker.quota, scope)
-        return asker
+        permission.require(caller)
+        set_principal(scope, caller)
+        if caller.quota is not None:
+            await access.limiter.admit(caller.quota, scope)
+        return caller
 
     def servable(self, model: str | None, version: str | None, scope: Scope) -> Servable:
         """The model version of a request; without a version, chosen by the model's split."""
         catalog = self._gateway.catalog
-        found = catalog.find(model, version, asker_of(scope))
+        found = catalog.find(model, version, caller_of(scope))
         if catalog.splits and version is None:
             return catalog.route(found, field_of(scope["headers"], ROUTING_KEY))
         return found
@@ -80,15 +80,15 @@ class OnlineRequests:
         return body
 
     def admit(self, prediction: Prediction, rows: int, scope: Scope) -> None:
-        self._gateway.online.admission.admit(prediction.servable, rows, prediction.wait_s, asker_of(scope))
+        self._gateway.online.admission.admit(prediction.servable, rows, prediction.wait_s, caller_of(scope))
 
     async def answered(
         self, prediction: Prediction, columns: list[Column], scope: Scope, left: Left
     ) -> Answered:
         """Charge the rows to the key's quota, and wait for the workers' answer."""
-        asker, servable, rows = asker_of(scope), prediction.servable, prediction.rows
-        if asker.quota is not None:
-            await self._gateway.access.limiter.charge(asker.quota, rows, scope)
+        caller, servable, rows = caller_of(scope), prediction.servable, prediction.rows
+        if caller.quota is not None:
+            await self._gateway.access.limiter.charge(caller.quota, rows, scope)
         trace = trace_of(scope)
         return await self._gateway.online.dispatcher.submit(
             servable.key,
@@ -99,7 +99,7 @@ class OnlineRequests:
             left=left,
             request_id=request_id_of(scope),
             traceparent=trace.traceparent if trace is not None else "",
-            owner=asker.online_owner,
+            owner=caller.online_owner,
             output_dtypes=prediction.output_dtypes,
         )
 

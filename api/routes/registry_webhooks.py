@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from api.access.principal import REGISTRY, Asker
+from api.access.principal import REGISTRY, Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
@@ -42,7 +42,7 @@ class EventView(BaseModel):
 async def receive(
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     alias: Annotated[
         str | None, Query(pattern=f"^{ALIAS}$", description="Accept only events that set this alias")
@@ -65,9 +65,9 @@ async def receive(
     event = read_event(body)
     if event is None or (alias is not None and event.alias != alias):
         return EventView(state="ignored")
-    asker.require_sight(event.model)
+    caller.require_sight(event.model)
     gateway.queue.require()
-    by = REGISTRY.name if _SIGNATURE in headers else asker.name
+    by = REGISTRY.name if _SIGNATURE in headers else caller.name
     added = await gateway.registry_pulls.add(structs.replace(event, by=by, deploys=deploy))
     delivery = headers.get(_DELIVERY, b"").decode("latin-1")[:64]
     log.info("registry_event", model=event.key, alias=event.alias, delivery=delivery, accepted=added)

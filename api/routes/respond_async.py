@@ -21,7 +21,7 @@ from shared.validation import Values
 
 async def defer(
     gateway: Gateway,
-    asker: Principal,
+    caller: Principal,
     servable: Servable,
     values: Values,
     *,
@@ -32,13 +32,13 @@ async def defer(
 
     An Idempotency-Key covers the model version and the body. Raises Forbidden if the key may not submit jobs.
     """
-    asker.require(Role.SUBMIT)
+    caller.require(Role.SUBMIT)
     key = headers.get(b"idempotency-key")
     record, replayed = await submit_rows(
         gateway.jobs,
-        asker,
+        caller,
         servable,
-        await asyncio.to_thread(_cut, gateway, asker, servable, values),
+        await asyncio.to_thread(_cut, gateway, caller, servable, values),
         JobOptions(),
         key=key.decode("latin-1") if key is not None else None,
         body=servable.key.encode() + b"\n" + body,
@@ -48,10 +48,10 @@ async def defer(
     return response
 
 
-def _cut(gateway: Gateway, asker: Principal, servable: Servable, values: Values) -> list[Chunk]:
+def _cut(gateway: Gateway, caller: Principal, servable: Servable, values: Values) -> list[Chunk]:
     return chunks_of_values(
         servable.spec,
         values,
-        chunk_rows=gateway.jobs.chunk_rows(servable, asker),
+        chunk_rows=gateway.jobs.chunk_rows(servable, caller),
         chunk_bytes=gateway.settings.chunk_bytes,
     )

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.job_views import moment
@@ -88,11 +88,11 @@ def require_shadowable(catalog: Catalog, deployment: Deployment) -> None:
 async def shadow_rows(
     name: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS_KEPT)] = 100,
 ) -> ShadowRows:
     """Rows on which a shadow version disagreed, if its model.toml has `keep_differing_rows = true`."""
-    gateway.catalog.find(name, asker=asker)
+    gateway.catalog.find(name, caller=caller)
     stored = await _stored(gateway, name, limit)
     return ShadowRows(model=name, rows=[_row(text) for text in stored])
 

@@ -36,7 +36,7 @@ class SignInOffer(BaseModel):
 
 
 class SessionView(BaseModel):
-    """The asker of this request, and its permissions."""
+    """The caller of this request, and its permissions."""
 
     kind: str = Field(description="`open`: no key is needed; `key`, `session`; `none`: no valid key")
     name: str | None = Field(None, description="Owner of the key, or the person")
@@ -49,7 +49,7 @@ class SessionView(BaseModel):
 
 @router.get("/session")
 async def session(request: Request, response: Response, gateway: GatewayState) -> SessionView:
-    """The asker's name, roles and, for a session, its CSRF token. It needs no key."""
+    """The caller's name, roles and, for a session, its CSRF token. It needs no key."""
     response.headers.update(_NEVER_STORED)
     authenticator = gateway.access.authenticator
     offer = _offer(gateway)

@@ -13,7 +13,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import field_of, preferred_wait_s
@@ -55,7 +55,7 @@ async def publish(
     name: str,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     version: Annotated[
         str | None, Query(description="Default: that of manifest.json, else `default_version` of model.toml")
     ] = None,
@@ -69,7 +69,7 @@ async def publish(
         raise InvalidInputError(
             f"{named(name)} cannot be the name of a model: use small letters, digits, - _."
         )
-    asker.require_sight(name)
+    caller.require_sight(name)
     gateway.queue.require()
     gateway.publisher.verifications.require_worker()
     with gateway.publisher.receiving():
@@ -80,13 +80,13 @@ async def publish(
         except BaseException:
             await asyncio.to_thread(folder.remove)
             raise
-        work = gateway.publisher.running(_published(gateway, incoming, stored, folder, asker.name))
+        work = gateway.publisher.running(_published(gateway, incoming, stored, folder, caller.name))
         asked_s = preferred_wait_s(field_of(request.scope["headers"], b"prefer"))
         most_s = gateway.settings.max_wait_s
         done, _ = await asyncio.wait({work}, timeout=most_s if asked_s is None else min(asked_s, most_s))
     headers = {"Location": f"/models/{name}/versions"}
     if not done:
-        return as_json(_verifying(incoming, asker.name), status=202, headers=headers)
+        return as_json(_verifying(incoming, caller.name), status=202, headers=headers)
     manifest = work.result()
     view = view_of(gateway, ModelVersion(incoming.spec, manifest, incoming.folder))
     return as_json(view, status=201 if stored is None else 200, headers=headers)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Caller, Principal
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.publishing.archives import ARCHIVE_END, MEDIA_TYPE, archive_bytes, entry_head, padding_of
@@ -62,9 +62,9 @@ class VerificationView(BaseModel):
 
 
 @router.get("/models/{name}/versions", responses=of_errors(404, 503))
-async def list_versions(name: str, gateway: GatewayState, asker: Asker) -> VersionList:
+async def list_versions(name: str, gateway: GatewayState, caller: Caller) -> VersionList:
     """List the versions of a model in the store, and those that were refused or are being verified."""
-    asker.require_sight(name)
+    caller.require_sight(name)
     await gateway.publisher.reload()
     repository = gateway.catalog.repository
     attempts = await gateway.publisher.attempts(name)
@@ -83,9 +83,9 @@ async def list_versions(name: str, gateway: GatewayState, asker: Asker) -> Versi
     responses=of_errors(404, 503) | {200: {"content": {MEDIA_TYPE: {}}, "description": "A tar archive"}},
     response_class=Response,
 )
-async def archive(name: str, version: str, gateway: GatewayState, asker: Asker) -> Response:
+async def archive(name: str, version: str, gateway: GatewayState, caller: Caller) -> Response:
     """The files of a version with model.toml and manifest.json, as a tar archive."""
-    stored = await stored_version(gateway, name, version, asker)
+    stored = await stored_version(gateway, name, version, caller)
     manifest = stored.manifest
     small = {MANIFEST: await asyncio.to_thread((stored.folder / MANIFEST).read_bytes)}
     if SPEC not in manifest.files:
@@ -101,9 +101,9 @@ async def archive(name: str, version: str, gateway: GatewayState, asker: Asker) 
 
 
 @router.post("/models/{name}/versions/{version}/verify", responses=of_errors(404, 422, 503))
-async def verify(name: str, version: str, gateway: GatewayState, asker: Asker) -> VerificationView:
+async def verify(name: str, version: str, gateway: GatewayState, caller: Caller) -> VerificationView:
     """Have a worker check the digests of a stored version, load it and run its golden rows."""
-    stored = await stored_version(gateway, name, version, asker)
+    stored = await stored_version(gateway, name, version, caller)
     gateway.publisher.verifications.require_worker()
     found = await gateway.publisher.verify(stored)
     return VerificationView(
@@ -119,20 +119,20 @@ async def verify(name: str, version: str, gateway: GatewayState, asker: Asker) -
 
 
 @router.delete("/models/{name}/versions/{version}", status_code=204, responses=of_errors(404, 409, 503))
-async def remove(name: str, version: str, gateway: GatewayState, asker: Asker) -> Response:
+async def remove(name: str, version: str, gateway: GatewayState, caller: Caller) -> Response:
     """Remove a version that is not deployed, and to which no unfinished job is pinned, from the store."""
-    stored = await stored_version(gateway, name, version, asker)
+    stored = await stored_version(gateway, name, version, caller)
 
     async def jobs() -> list[str]:
         return await _pinned_jobs(gateway, name, version)
 
-    await gateway.publisher.remove(stored, jobs, asker.name)
+    await gateway.publisher.remove(stored, jobs, caller.name)
     return Response(status_code=204)
 
 
-async def stored_version(gateway: Gateway, name: str, version: str, asker: Principal) -> ModelVersion:
+async def stored_version(gateway: Gateway, name: str, version: str, caller: Principal) -> ModelVersion:
     """A version of the store, as of now. Raises ModelNotFoundError."""
-    asker.require_sight(name)
+    caller.require_sight(name)
     await gateway.publisher.reload()
     return await asyncio.to_thread(gateway.catalog.repository.version, name, version)
 

@@ -100,7 +100,7 @@ class Calls:
             put_trace(scope, trace)
         try:
             if not RPCS[name].open:
-                await self.online.asker(scope, RPCS[name])
+                await self.online.caller(scope, RPCS[name])
             yield scope
             status = 200
         except Exception as error:

@@ -10,7 +10,7 @@ import grpc
 from starlette.types import Scope
 
 from api.access.permissions import RPC_SERVICE
-from api.access.principal import Principal, asker_of
+from api.access.principal import Principal, caller_of
 from api.gateway import Gateway
 from api.http.request_bodies import ClientLeftError
 from api.inference_protocol.infer_outputs import OutputSelection
@@ -117,9 +117,9 @@ class InferenceService:
     async def _model_statistics(
         self, request: pb.ModelStatisticsRequest, scope: Scope, _: Context
     ) -> pb.ModelStatisticsResponse:
-        asker, catalog = asker_of(scope), self._gateway.catalog
+        caller, catalog = caller_of(scope), self._gateway.catalog
         if not request.name:
-            return statistics_response(statistics_of(each) for each in catalog if asker.sees(each.spec.name))
+            return statistics_response(statistics_of(each) for each in catalog if caller.sees(each.spec.name))
         servable = self._find(request.name, request.version, scope)
         wanted = (
             [servable] if request.version else [each for each in catalog if each.spec.name == request.name]
@@ -129,9 +129,9 @@ class InferenceService:
     async def _index(
         self, request: pb.RepositoryIndexRequest, scope: Scope, _: Context
     ) -> pb.RepositoryIndexResponse:
-        asker = asker_of(scope)
+        caller = caller_of(scope)
         listed = [
-            index_of(self._gateway, each) for each in self._gateway.catalog if asker.sees(each.spec.name)
+            index_of(self._gateway, each) for each in self._gateway.catalog if caller.sees(each.spec.name)
         ]
         return pb.RepositoryIndexResponse(
             models=[
@@ -154,7 +154,7 @@ class InferenceService:
         return pb.RepositoryModelUnloadResponse()
 
     def _find(self, model: str, version: str, scope: Scope) -> Servable:
-        return self._gateway.catalog.find(model, version or None, asker_of(scope))
+        return self._gateway.catalog.find(model, version or None, caller_of(scope))
 
     # -- inference ------------------------------------------------------------------------------------------
 
@@ -216,8 +216,8 @@ def _stream_error(sentence: str) -> pb.ModelStreamInferResponse:
 def _asked(
     request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest, scope: Scope
 ) -> tuple[str, str | None, Principal]:
-    """Model, version and asker of a request to load or unload."""
-    return request.model_name, version_of(parameters_of(request.parameters)), asker_of(scope)
+    """Model, version and caller of a request to load or unload."""
+    return request.model_name, version_of(parameters_of(request.parameters)), caller_of(scope)
 
 
 def _follow_s(context: Context) -> float:

@@ -135,17 +135,17 @@ class FastPathRequest:
         try:
             if gateway.host_names is not None:
                 gateway.host_names.check(self._scope["headers"])
-            asker = gateway.access.authenticator.authenticate(self._scope["headers"])
-            asker.require(Role.PREDICT)
-            if asker.quota is not None:  # counted in Redis
+            caller = gateway.access.authenticator.authenticate(self._scope["headers"])
+            caller.require(Role.PREDICT)
+            if caller.quota is not None:  # counted in Redis
                 return False
             catalog = gateway.catalog
-            servable = catalog.find(target.model, target.version, asker)
+            servable = catalog.find(target.model, target.version, caller)
             if catalog.splits and target.version is None:
                 servable = catalog.route(servable, dict(self._scope["headers"]).get(ROUTING_KEY))
             prediction = Prediction(servable, target.batch, self._asked_s, wait_s)
             self._prediction = prediction
-            columns = self._admitted(prediction, body, asker)
+            columns = self._admitted(prediction, body, caller)
         except OverloadedError as error:
             servable.counters.shed[error.code] += 1
             self.set_exception(error)
@@ -162,14 +162,14 @@ class FastPathRequest:
             outcome=self,
             left=self._left,
             request_id=self._request_id.decode(),
-            owner=asker.online_owner,
+            owner=caller.online_owner,
             output_dtypes=prediction.output_dtypes,
         )
         return True
 
-    def _admitted(self, prediction: Prediction, body: bytes, asker: Principal) -> list[Column]:
+    def _admitted(self, prediction: Prediction, body: bytes, caller: Principal) -> list[Column]:
         """The columns of the body, if the request may enter the queue: a row needs no parsing for that."""
-        self._gateway.online.admission.judge(prediction.servable, 1, prediction.wait_s, asker)
+        self._gateway.online.admission.judge(prediction.servable, 1, prediction.wait_s, caller)
         return prediction.encode(prediction.read(body))
 
     def done(self) -> bool:
@@ -208,11 +208,11 @@ class FastFiles(FastPathRequest):
 
     __slots__ = ()
 
-    def _admitted(self, prediction: Prediction, body: bytes, asker: Principal) -> list[Column]:
+    def _admitted(self, prediction: Prediction, body: bytes, caller: Principal) -> list[Column]:
         content_type = dict(self._scope["headers"])[b"content-type"]
         if not takes_files(prediction.servable.spec, content_type):
             raise UnsupportedMediaTypeError  # by the ASGI path, which names the types that this model takes
-        self._gateway.online.admission.judge(prediction.servable, 1, prediction.wait_s, asker)
+        self._gateway.online.admission.judge(prediction.servable, 1, prediction.wait_s, caller)
         return prediction.encode(prediction.read_files(content_type, body))
 
 
@@ -223,12 +223,12 @@ class FastInference(FastPathRequest):
 
     _call: InferenceCall
 
-    def _admitted(self, prediction: Prediction, body: bytes, asker: Principal) -> list[Column]:
+    def _admitted(self, prediction: Prediction, body: bytes, caller: Principal) -> list[Column]:
         gateway = self._gateway
         json_length = dict(self._scope["headers"]).get(JSON_LENGTH)
         self._call = call = InferenceCall(body, json_length, prediction.servable)
         columns = call.read(prediction, gateway)
-        gateway.online.admission.judge(prediction.servable, prediction.rows, prediction.wait_s, asker)
+        gateway.online.admission.judge(prediction.servable, prediction.rows, prediction.wait_s, caller)
         return columns
 
     def set_result(self, answered: Answered, /) -> None:

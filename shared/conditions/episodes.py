@@ -26,7 +26,7 @@ RETRY_FOR_MS = 86_400_000
 
 class Stage(StrEnum):
     NEW = "new"  # the receiver does not know of it
-    TOLD = "told"
+    NOTIFIED = "told"
     ENDING = "ending"  # it has ended, and the receiver does not know that
 
 
@@ -88,7 +88,7 @@ def _ended(episode: Episode, now_ms: int) -> Episode | None:
     match episode.stage:
         case Stage.NEW:
             return None
-        case Stage.TOLD:
+        case Stage.NOTIFIED:
             return msgspec.structs.replace(
                 episode, stage=Stage.ENDING, ended_ms=now_ms, attempts=0, due_ms=now_ms
             )
@@ -104,11 +104,11 @@ def after_attempt(episode: Episode, now_ms: int, *, delivered: bool) -> Episode 
         return msgspec.structs.replace(episode, attempts=attempts, due_ms=due_ms)
     if episode.stage is Stage.ENDING:
         return None
-    return msgspec.structs.replace(episode, stage=Stage.TOLD, attempts=0, due_ms=0)
+    return msgspec.structs.replace(episode, stage=Stage.NOTIFIED, attempts=0, due_ms=0)
 
 
 def is_due(episode: Episode, now_ms: int) -> bool:
-    return episode.stage is not Stage.TOLD and episode.due_ms <= now_ms
+    return episode.stage is not Stage.NOTIFIED and episode.due_ms <= now_ms
 
 
 def encode_episode(episode: Episode) -> bytes:

@@ -37,7 +37,7 @@ def metrics_by_series() -> dict[str, Metric]:
 class Query:
     """A PromQL expression and its source."""
 
-    asker: str
+    caller: str
     text: str
 
     @property
@@ -54,7 +54,7 @@ class Query:
         return {label.strip() for group in _GROUPING.findall(self.text) for label in group.split(",")} - {""}
 
     def __str__(self) -> str:
-        return self.asker
+        return self.caller
 
 
 def alerts() -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_body
@@ -43,10 +43,10 @@ class ModelIndex(BaseModel):
 @router.post(
     "/v2/repository/index", openapi_extra=_optional(IndexRequest), responses=of_errors(408, 413, 422)
 )
-async def index(request: Request, gateway: GatewayState, asker: Asker) -> list[ModelIndex]:
+async def index(request: Request, gateway: GatewayState, caller: Caller) -> list[ModelIndex]:
     """List the model versions that the key may see, and their states."""
     only_ready = (await _read(request, gateway, IndexRequest, '{"ready": true}')).ready
-    listed = [index_of(gateway, each) for each in gateway.catalog if asker.sees(each.spec.name)]
+    listed = [index_of(gateway, each) for each in gateway.catalog if caller.sees(each.spec.name)]
     return [each for each in listed if each.state == "READY" or not only_ready]
 
 
@@ -56,10 +56,10 @@ async def index(request: Request, gateway: GatewayState, asker: Asker) -> list[M
     response_class=Response,
     responses=of_errors(404, 408, 409, 413, 422, 503),
 )
-async def load_model(model: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
+async def load_model(model: str, request: Request, gateway: GatewayState, caller: Caller) -> Response:
     """Have workers load a model, and wait until one of them holds it."""
     asked = await _read(request, gateway, RepositoryRequest, '{"parameters": {"version": "1.0.0"}}')
-    await load(gateway, model, version_of(asked.parameters), asker)
+    await load(gateway, model, version_of(asked.parameters), caller)
     return Response()
 
 
@@ -69,10 +69,10 @@ async def load_model(model: str, request: Request, gateway: GatewayState, asker:
     response_class=Response,
     responses=of_errors(404, 408, 409, 413, 422, 503),
 )
-async def unload_model(model: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
+async def unload_model(model: str, request: Request, gateway: GatewayState, caller: Caller) -> Response:
     """Have workers drop a model, and wait until none of them holds it."""
     asked = await _read(request, gateway, RepositoryRequest, '{"parameters": {"version": "1.0.0"}}')
-    await unload(gateway, model, version_of(asked.parameters), asker)
+    await unload(gateway, model, version_of(asked.parameters), caller)
     return Response()
 
 

@@ -44,16 +44,16 @@ def version_of(parameters: Mapping[str, object]) -> str | None:
 
 
 async def load(
-    gateway: Gateway, model: str, version: str | None, asker: Principal, limit_s: float = FOLLOW_LIMIT_S
+    gateway: Gateway, model: str, version: str | None, caller: Principal, limit_s: float = FOLLOW_LIMIT_S
 ) -> None:
     """Have the workers load a version, and wait until one of them holds it.
 
     Raises ModelNotFoundError, InvalidStateError if workers cannot load it or a rollout runs,
     ModelNotLoadedError if none holds it in time, redis.exceptions.RedisError.
     """
-    await look_up(gateway, model, asker)
+    await look_up(gateway, model, caller)
     built = built_versions(gateway, model)
-    target = await _changed(gateway, model, asker, lambda before: loading(before, version, built))
+    target = await _changed(gateway, model, caller, lambda before: loading(before, version, built))
     key = model_key(model, version or target.default)
 
     def is_settled() -> bool:
@@ -72,16 +72,16 @@ async def load(
 
 
 async def unload(
-    gateway: Gateway, model: str, version: str | None, asker: Principal, limit_s: float = FOLLOW_LIMIT_S
+    gateway: Gateway, model: str, version: str | None, caller: Principal, limit_s: float = FOLLOW_LIMIT_S
 ) -> None:
     """Have the workers drop a version, or all of the model, and wait until none of them holds it.
 
     Raises ModelNotFoundError, InvalidStateError if the deployment needs the version, a rollout runs, or
     workers still hold it after `limit_s`, redis.exceptions.RedisError.
     """
-    await look_up(gateway, model, asker)
-    found = gateway.catalog.find(model, version, asker)
-    target = await _changed(gateway, model, asker, lambda before: unloading(before.target, version))
+    await look_up(gateway, model, caller)
+    found = gateway.catalog.find(model, version, caller)
+    target = await _changed(gateway, model, caller, lambda before: unloading(before.target, version))
 
     def holding() -> set[str]:
         held = gateway.fleet.now.versions(model)
@@ -125,7 +125,7 @@ def unloading(before: Target, version: str | None) -> Target:
 
 
 async def _changed(
-    gateway: Gateway, model: str, asker: Principal, decide: Callable[[Deployment], Target]
+    gateway: Gateway, model: str, caller: Principal, decide: Callable[[Deployment], Target]
 ) -> Target:
     """Change the deployment of a model, based on its newest generation. → the target"""
     while True:
@@ -143,7 +143,7 @@ async def _changed(
             model=model,
             target=target,
             replaced=before.replaced,
-            change=Change(by=asker.name, reason=reason),
+            change=Change(by=caller.name, reason=reason),
         )
         with suppress(PreconditionFailedError):
             return (await change(gateway, after, before.generation)).target

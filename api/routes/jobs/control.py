@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import require_match
@@ -42,29 +42,29 @@ class JobChange(BaseModel):
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobView, responses=_ERRORS)
-async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
+async def cancel(job_id: str, gateway: GatewayState, caller: Caller) -> Response:
     """Cancel a job.
 
     No further chunk starts, running chunks stop at their next slice, finished results stay.
     """
-    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
-    await cancel_job(gateway.jobs, record, by=asker.name)
+    record = await own_job(gateway.jobs, caller, job_id, to_change=True)
+    await cancel_job(gateway.jobs, record, by=caller.name)
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/pause", response_model=JobView, responses=_ERRORS)
-async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
+async def pause(job_id: str, gateway: GatewayState, caller: Caller) -> Response:
     """Pause a job. No chunk starts until the job is resumed; running chunks stop and run again then."""
-    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
-    await pause_job(gateway.jobs, record, by=asker.name)
+    record = await own_job(gateway.jobs, caller, job_id, to_change=True)
+    await pause_job(gateway.jobs, record, by=caller.name)
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView, responses=_ERRORS)
-async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
+async def resume(job_id: str, gateway: GatewayState, caller: Caller) -> Response:
     """Resume a paused job. A job that is queued or running is not changed."""
-    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
-    await resume_job(gateway.jobs, record, by=asker.name)
+    record = await own_job(gateway.jobs, caller, job_id, to_change=True)
+    await resume_job(gateway.jobs, record, by=caller.name)
     return await _now(gateway, job_id)
 
 
@@ -74,15 +74,15 @@ async def change(
     change: JobChange,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     if_match: IfMatch = None,  # noqa: ARG001 - read with all its lines
 ) -> Response:
     """Change the priority of a job. It applies from the next chunk."""
-    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
+    record = await own_job(gateway.jobs, caller, job_id, to_change=True)
     _require(record.state, not record.state.ended, "assigned a new priority")
     require_match(request.scope)
-    await prioritize_job(gateway.jobs, record, change.priority, by=asker.name)
+    await prioritize_job(gateway.jobs, record, change.priority, by=caller.name)
     return await _now(gateway, job_id)
 
 
@@ -91,12 +91,12 @@ async def delete(
     job_id: str,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     if_match: IfMatch = None,  # noqa: ARG001 - read with all its lines
 ) -> None:
     """Delete a job that has ended, with its rows and results."""
-    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
+    record = await own_job(gateway.jobs, caller, job_id, to_change=True)
     _require(record.state, record.state.ended, "deleted; cancel it first")
     require_match(request.scope)
     await delete_job(gateway.jobs, record)

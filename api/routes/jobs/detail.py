@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import field_of, preferred_wait_s, text_field
@@ -31,13 +31,13 @@ async def job(
     job_id: str,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     if_none_match: Annotated[str | None, Header(description="An `ETag` of this job")] = None,
     prefer: Annotated[str | None, Header(description=_PREFER)] = None,
 ) -> Response:
     """State and progress of a job, the reason why it waits, and when to poll again (`Retry-After`)."""
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     asked_s = preferred_wait_s(field_of(request.headers.raw, b"prefer")) if prefer else None
     applied: dict[str, str] = {}
     if asked_s is not None:
@@ -58,8 +58,8 @@ async def job(
     response_model_exclude_none=True,
     responses=of_errors(404, 410, 503),
 )
-async def timeline(job_id: str, gateway: GatewayState, asker: Asker) -> Timeline:
+async def timeline(job_id: str, gateway: GatewayState, caller: Caller) -> Timeline:
     """The events of a job: uploaded, started, paused by a key, failed attempts, webhook deliveries, …"""
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     attempts = await gateway.jobs.ledger.webhook_attempts(job_id) if record.webhook_url else {}
     return timeline_of(record, attempts.get(job_id, ()))

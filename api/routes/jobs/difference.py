@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.http.parameter_errors import require_known_parameters
@@ -88,7 +88,7 @@ class DifferenceReport(BaseModel):
 async def difference(
     job_id: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     against: Annotated[str, Query(description="The other job")],
     tolerance: Annotated[
@@ -103,7 +103,7 @@ async def difference(
     `error` of both jobs with the endings `_a` and `_b`.
     """
     kind = negotiated(name, accept)
-    a, b = await side_of(gateway.jobs, asker, job_id), await side_of(gateway.jobs, asker, against)
+    a, b = await side_of(gateway.jobs, caller, job_id), await side_of(gateway.jobs, caller, against)
     compared = JobDifference(a, b, tolerance)
     if kind is FileFormat.JSON:
         await recomputing(gateway.jobs.ledger, asyncio.to_thread(compared.compare))

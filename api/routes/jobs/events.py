@@ -22,7 +22,7 @@ from fastapi.responses import StreamingResponse
 from msgspec.json import encode
 from redis.exceptions import RedisError
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
@@ -58,11 +58,11 @@ async def events(
     job_id: str,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     last_event_id: Annotated[str | None, Header(description="Continue after this event")] = None,
 ) -> Response:
     """Stream a job's progress as events: `snapshot`, `progress`, …, `end`. The stream ends with the job."""
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     known = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else ""
     headers = request.scope["headers"]
     parts = watched(

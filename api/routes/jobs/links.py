@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
@@ -75,13 +75,13 @@ class Link(BaseModel):
 
 @router.post("/jobs/{job_id}/links", response_model=Link, responses=of_errors(404, 410, 422, 503))
 async def link(
-    job_id: str, wanted: LinkRequest, request: Request, gateway: GatewayState, asker: Asker
+    job_id: str, wanted: LinkRequest, request: Request, gateway: GatewayState, caller: Caller
 ) -> Response:
     """Create a link from which a browser downloads a file of the job.
 
     The link is valid for a minute and only for this file.
     """
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     path = f"/jobs/{record.id}/{wanted.part}"
     url, lasts_s = gateway.access.authenticator.link(request.scope["headers"], path, wanted.query)
     return as_json(Link(url=url, lasts_s=lasts_s), 200, {"Cache-Control": "no-store"})

@@ -15,7 +15,7 @@ from typing import Annotated, TypeAlias
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.parameter_errors import require_known_parameters
@@ -103,7 +103,7 @@ Moment: TypeAlias = datetime | None
 )
 async def jobs(
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     state: Annotated[list[JobState], Query(description="One or more states")] = [],  # noqa: B006 - FastAPI copies it
     model: str | None = None,
@@ -121,8 +121,8 @@ async def jobs(
     """List your jobs, newest first. A page may hold fewer than `limit` jobs; more follow if `next` is set."""
     gateway.queue.require()
     wanted = Filter(frozenset(state), model, reference, tag, search or None)
-    owner = None if asker.sees_all_jobs else asker.name
-    span = Span(owner, moment_ms(created_after), moment_ms(created_before), asker.models)
+    owner = None if caller.sees_all_jobs else caller.name
+    span = Span(owner, moment_ms(created_after), moment_ms(created_before), caller.models)
     found, last = await scan(gateway, span, wanted, limit, read_cursor(cursor) if cursor else None)
     records = await gateway.jobs.ledger.read_all(found)
     page = JobPage(jobs=await described_all(gateway.jobs, records), next=str(last) if last else None)

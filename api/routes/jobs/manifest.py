@@ -22,7 +22,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec.json import encode
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job, own_results
@@ -99,14 +99,14 @@ class Manifest(BaseModel):
 
 
 @router.get("/jobs/{job_id}/manifest", response_model=Manifest, responses=of_errors(404, 409, 410, 503))
-async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
+async def manifest(job_id: str, request: Request, gateway: GatewayState, caller: Caller) -> Response:
     """Provenance of an ended job: model, software, inputs and results with digests."""
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     if not record.state.ended:
         raise ResultsNotReadyError(
             f"The job is {record.state}; its manifest is available after it has ended."
         )
-    _, chunks, inline = await own_results(gateway.jobs, asker, job_id, partial=True)
+    _, chunks, inline = await own_results(gateway.jobs, caller, job_id, partial=True)
     ended = [chunk for chunk in readable(record, chunks) if chunk.state in ENDED]
     objects = JobObjects(gateway.jobs.payloads, job_id, inline)
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}

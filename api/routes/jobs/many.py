@@ -9,7 +9,7 @@ from enum import StrEnum
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Caller, Principal
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.job_replay import replay_options
@@ -101,15 +101,15 @@ class ManyOutcome(BaseModel):
 
 
 @router.post("/jobs/actions", response_model=ManyOutcome, responses=of_errors(422, 503))
-async def act_on_many(asked: ManyRequest, gateway: GatewayState, asker: Asker) -> ManyOutcome:
+async def act_on_many(asked: ManyRequest, gateway: GatewayState, caller: Caller) -> ManyOutcome:
     """Act on the jobs of a filter, newest first. A job that refuses the action does not stop the others."""
     gateway.queue.require_open()
-    owner = None if asker.changes_all_jobs else asker.name
+    owner = None if caller.changes_all_jobs else caller.name
     chosen = asked.filter
-    span = Span(owner, moment_ms(chosen.created_after), moment_ms(chosen.created_before), asker.models)
+    span = Span(owner, moment_ms(chosen.created_after), moment_ms(chosen.created_before), caller.models)
     ids, last = await scan(gateway, span, chosen.wanted, asked.limit, None)
     outcomes = [
-        await _outcome(gateway, asker, asked, record) for record in await gateway.jobs.ledger.read_all(ids)
+        await _outcome(gateway, caller, asked, record) for record in await gateway.jobs.ledger.read_all(ids)
     ]
     refused = sum(outcome.error is not None for outcome in outcomes)
     return ManyOutcome(
@@ -120,26 +120,26 @@ async def act_on_many(asked: ManyRequest, gateway: GatewayState, asker: Asker) -
     )
 
 
-async def _outcome(gateway: Gateway, asker: Principal, asked: ManyRequest, record: JobRecord) -> OneOutcome:
+async def _outcome(gateway: Gateway, caller: Principal, asked: ManyRequest, record: JobRecord) -> OneOutcome:
     if asked.dry_run:
         return OneOutcome(id=record.id, state=record.state)
     try:
         if asked.action is JobAction.RETRY:
-            made = await _retried(gateway, asker, asked, record)
+            made = await _retried(gateway, caller, asked, record)
             return OneOutcome(id=record.id, state=record.state, retried_as=made)
         if asked.action is JobAction.PRIORITIZE:
             assert asked.priority is not None
-            state = await prioritize_job(gateway.jobs, record, asked.priority, by=asker.name)
+            state = await prioritize_job(gateway.jobs, record, asked.priority, by=caller.name)
             return OneOutcome(id=record.id, state=state)
-        return OneOutcome(id=record.id, state=await _ACTIONS[asked.action](gateway, record, asker.name))
+        return OneOutcome(id=record.id, state=await _ACTIONS[asked.action](gateway, record, caller.name))
     except ServiceError as error:
         return OneOutcome(id=record.id, state=record.state, error=error.code, detail=str(error.detail))
 
 
-async def _retried(gateway: Gateway, asker: Principal, asked: ManyRequest, record: JobRecord) -> str:
-    servable = gateway.catalog.find(record.model, record.version, asker)
+async def _retried(gateway: Gateway, caller: Principal, asked: ManyRequest, record: JobRecord) -> str:
+    servable = gateway.catalog.find(record.model, record.version, caller)
     options = replay_options(record)
-    return (await retry(gateway.jobs, asker, record, servable, options, rows=asked.rows))[0].id
+    return (await retry(gateway.jobs, caller, record, servable, options, rows=asked.rows))[0].id
 
 
 async def _deleted(gateway: Gateway, record: JobRecord, _by: str) -> JobState:

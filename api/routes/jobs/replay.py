@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import field_of
@@ -85,7 +85,7 @@ async def replay_job(
     asked: ReplayRequest,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -94,10 +94,10 @@ async def replay_job(
     The rows are copied within the store. Rows that were invalid in the job are invalid in the replay.
     `GET /jobs/{id}/difference` compares the results.
     """
-    record = await own_job(gateway.jobs, asker, job_id)
-    servable = gateway.catalog.find(record.model, asked.version, asker)
+    record = await own_job(gateway.jobs, caller, job_id)
+    servable = gateway.catalog.find(record.model, asked.version, caller)
     made, replayed = await replay(
-        gateway.jobs, asker, record, servable, asked.options(record), key=idempotency_key
+        gateway.jobs, caller, record, servable, asked.options(record), key=idempotency_key
     )
     prefer = field_of(request.headers.raw, b"prefer")
     return await acceptance(gateway, made, prefer, replayed=replayed)
@@ -109,7 +109,7 @@ async def retry_job(
     asked: RetryRequest,
     request: Request,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -117,10 +117,10 @@ async def retry_job(
 
     The new job has the rows in the order of the job, and `retry_of`. An id column identifies them.
     """
-    record = await own_job(gateway.jobs, asker, job_id)
-    servable = gateway.catalog.find(record.model, asked.version or record.version, asker)
+    record = await own_job(gateway.jobs, caller, job_id)
+    servable = gateway.catalog.find(record.model, asked.version or record.version, caller)
     made, replayed = await retry(
-        gateway.jobs, asker, record, servable, asked.options(record), rows=asked.rows, key=idempotency_key
+        gateway.jobs, caller, record, servable, asked.options(record), rows=asked.rows, key=idempotency_key
     )
     prefer = field_of(request.headers.raw, b"prefer")
     return await acceptance(gateway, made, prefer, replayed=replayed)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import text_field
@@ -124,7 +124,7 @@ def contents(*formats: FileFormat) -> dict[int | str, dict[str, Any]]:
 async def results(
     job_id: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     offset: Offset = 0,
     limit: Limit = None,
@@ -143,7 +143,7 @@ async def results(
     is the index of each returned row.
     """
     kind = negotiated(name, accept)
-    record, chunks, inline = await own_results(gateway.jobs, asker, job_id, partial=partial)
+    record, chunks, inline = await own_results(gateway.jobs, caller, job_id, partial=partial)
     if record.state is not JobState.SUCCEEDED and not partial:
         raise not_ready(record)
     pieces = pieces_of(readable(record, chunks), offset, limit)
@@ -172,7 +172,7 @@ async def results(
 async def errors(
     job_id: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     offset: Offset = 0,
     limit: Limit = None,
@@ -181,7 +181,7 @@ async def errors(
 ) -> Response:
     """Failed rows of a job, in any state of the job. `offset` and `limit` count failed rows."""
     kind = negotiated(name, accept, ERROR_FORMATS)
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
     objects = JobObjects(gateway.jobs.payloads, job_id, await gateway.jobs.ledger.inline(job_id))
     tables = ErrorTables(objects, record, failed_pieces_of(chunks, offset, limit))

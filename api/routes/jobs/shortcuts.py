@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.principal import asker_of
+from api.access.principal import caller_of
 from api.gateway import Gateway
 from api.http.headers import text_field
 from api.routes.jobs.results import results
@@ -46,9 +46,9 @@ class JobShortcuts:
             return None
         if scope["method"] == "POST" and scope["path"] == "/jobs":
             scope[ROUTE] = "/jobs"
-            return submit(Request(scope, receive), self._gateway, asker_of(scope))
+            return submit(Request(scope, receive), self._gateway, caller_of(scope))
         if scope["method"] == "GET" and (found := _RESULTS.fullmatch(scope["path"])) is not None:
             scope[ROUTE] = "/jobs/{job_id}/results"
             accept = text_field(scope, "accept")
-            return results(found[1], self._gateway, asker_of(scope), accept=accept)
+            return results(found[1], self._gateway, caller_of(scope), accept=accept)
         return None

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.http.parameter_errors import require_known_parameters
@@ -58,7 +58,7 @@ class ChunkPage(BaseModel):
 async def stored_input(
     job_id: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     offset: Offset = 0,
     limit: Limit = None,
@@ -67,7 +67,7 @@ async def stored_input(
 ) -> Response:
     """The rows of a job as they were read, with `row` and, for a file, the reason why a row is invalid."""
     kind = negotiated(name, accept)
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, caller, job_id)
     chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
     if not chunks:
         raise InvalidStateError("No rows of this job are stored.")
@@ -86,13 +86,13 @@ async def stored_input(
 async def chunks_of(
     job_id: str,
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     *,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_CHUNKS)] = MOST_CHUNKS,
 ) -> ChunkPage:
     """The chunks of a job with their attempts and workers."""
-    await own_job(gateway.jobs, asker, job_id)
+    await own_job(gateway.jobs, caller, job_id)
     chunks = await gateway.jobs.ledger.chunks(job_id)
     workers: dict[str, int] = {}
     views, first_row = [], 0

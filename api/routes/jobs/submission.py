@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Caller, Principal
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import answer_of, foreseen, of_errors
 from api.http.error_formats import format_of
@@ -68,7 +68,7 @@ class _Request:
     """A submission: the parts of the request that both body kinds need."""
 
     gateway: Gateway
-    asker: Principal
+    caller: Principal
     headers: Headers
     receive: Receive
     request_id: str
@@ -83,7 +83,7 @@ class _Request:
         Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began.
         """
         self.gateway.access.authenticator.authenticate(self.headers.raw)
-        await self.gateway.access.limiter.charge(self.asker.quota, rows)
+        await self.gateway.access.limiter.charge(self.caller.quota, rows)
 
     async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
         prefer = field_of(self.headers.raw, b"prefer")
@@ -96,9 +96,9 @@ class _Request:
     response_model=JobView,
     responses=_ENDED | of_errors(404, 408, 409, 413, 415, 422, 503),
 )
-async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Response:
+async def submit(request: Request, gateway: GatewayState, caller: Caller) -> Response:
     """Submit rows or a file as a job. `Location` is the URL of the job."""
-    submitted = _Request(gateway, asker, request.headers, request.receive, request_id_of(request.scope))
+    submitted = _Request(gateway, caller, request.headers, request.receive, request_id_of(request.scope))
     try:
         if is_json(request.headers.get("content-type", "")):
             require_no_parameters(request.query_params, Submission.__struct_fields__)
@@ -122,9 +122,9 @@ async def _submit_json(submitted: _Request) -> Response:
     options = job_options(submission)
     if submission.validate_only:
         return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
-    chunks = await offloaded(len(body), lambda: _cut(gateway, submitted.asker, servable, submission))
+    chunks = await offloaded(len(body), lambda: _cut(gateway, submitted.caller, servable, submission))
     record, replayed = await submit_rows(
-        gateway.jobs, submitted.asker, servable, chunks, options, key=submitted.key, body=body
+        gateway.jobs, submitted.caller, servable, chunks, options, key=submitted.key, body=body
     )
     return await submitted.accepted(record, replayed=replayed)
 
@@ -138,14 +138,14 @@ async def _unpacked(gateway: Gateway, body: bytes, packing: Packing) -> bytes:
 def _read(submitted: _Request, body: bytes) -> tuple[Submission, Servable]:
     content_type = submitted.headers.get("content-type", "").encode("latin-1")
     submission = read_submission(in_utf_8(body, content_type))
-    return submission, submitted.gateway.catalog.find(submission.model, submission.version, submitted.asker)
+    return submission, submitted.gateway.catalog.find(submission.model, submission.version, submitted.caller)
 
 
-def _cut(gateway: Gateway, asker: Principal, servable: Servable, submission: Submission) -> list[Chunk]:
+def _cut(gateway: Gateway, caller: Principal, servable: Servable, submission: Submission) -> list[Chunk]:
     return chunks_of(
         servable.validator,
         submission,
-        chunk_rows=gateway.jobs.chunk_rows(servable, asker),
+        chunk_rows=gateway.jobs.chunk_rows(servable, caller),
         chunk_bytes=gateway.settings.chunk_bytes,
     )
 
@@ -165,11 +165,13 @@ async def _read_file(submitted: _Request, upload: Upload, servable: Servable) ->
     if options.validate_only:
         return report_of(await read_through(gateway.jobs, upload, _dropped))
     gateway.queue.require_open()
-    await gateway.access.limiter.require_rows(submitted.asker.quota)
+    await gateway.access.limiter.require_rows(submitted.caller.quota)
     reserved = (
-        idempotency.reservation_name(submitted.asker.name, submitted.key) if submitted.key is not None else ""
+        idempotency.reservation_name(submitted.caller.name, submitted.key)
+        if submitted.key is not None
+        else ""
     )
-    new = await pinned_job(gateway.jobs, submitted.asker, servable, job_options(options), reserved)
+    new = await pinned_job(gateway.jobs, submitted.caller, servable, job_options(options), reserved)
     if reserved and (taken := await idempotency.reserve(gateway.jobs.ledger, reserved, new.id)):
         digest = await _digest(gateway, upload)
         record = await idempotency.same_job(gateway.jobs.ledger, taken, digest)
@@ -203,8 +205,8 @@ async def _upload(submitted: _Request, query: list[tuple[str, str]]) -> tuple[Up
     else:
         wrapping = wrapping_of_body(content_type, packing)
     options = read_options(query)
-    servable = submitted.gateway.catalog.find(options.model, options.version, submitted.asker)
-    limits = _limits(submitted.gateway, submitted.asker, servable)
+    servable = submitted.gateway.catalog.find(options.model, options.version, submitted.caller)
+    limits = _limits(submitted.gateway, submitted.caller, servable)
     reading = Reading(wrapping, servable.validator, options, limits, digested=submitted.key is not None)
     return Upload(body, reading), servable
 
@@ -220,11 +222,11 @@ def _boundary(content_type: str, content_encoding: str) -> str:
     return boundary
 
 
-def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> UploadLimits:
+def _limits(gateway: Gateway, caller: Principal, servable: Servable) -> UploadLimits:
     settings = gateway.settings
     return UploadLimits(
         settings.max_job_bytes,
-        gateway.jobs.chunk_rows(servable, asker),
+        gateway.jobs.chunk_rows(servable, caller),
         settings.chunk_bytes,
         settings.spool_dir,
         gateway.jobs.payloads.compression,

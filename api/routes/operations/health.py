@@ -35,12 +35,12 @@ async def health(request: Request, gateway: GatewayState) -> Health:
 
     Needs no API key; if keys are required, requests without a key get no model names.
     """
-    asker = gateway.access.authenticator.authenticate_optional(request.scope["headers"])
+    caller = gateway.access.authenticator.authenticate_optional(request.scope["headers"])
     loaded = gateway.fleet.now.model_names if gateway.queue.open else []
     return Health(
         status="healthy" if loaded else "degraded",
         uptime_seconds=round(gateway.lifecycle.uptime_s, 1),
-        models_loaded=list(filter(asker.sees, loaded)),
+        models_loaded=list(filter(caller.sees, loaded)),
     )
 
 

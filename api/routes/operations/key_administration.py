@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from api.access.key_store import KeyStore
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from shared.key_requests import KeyRequest, ShareChange, share_document
@@ -80,27 +80,27 @@ async def list_keys(gateway: GatewayState) -> ApiKeys:
 
 
 @router.post("/keys", status_code=201, responses=_ERRORS)
-async def create_key(asked: NewKey, gateway: GatewayState, asker: Asker) -> CreatedKey:
+async def create_key(asked: NewKey, gateway: GatewayState, caller: Caller) -> CreatedKey:
     """Create an API key. It is shown only in this answer."""
     given: dict[str, Any] = asked.model_dump(exclude=set(ShareRequest.model_fields))
     record, token = await _store(gateway).create(KeyRequest(**given, share=asked.change))
-    log.info("key_created", key=record.id, owner=record.name, roles=sorted(record.roles), by=asker.name)
+    log.info("key_created", key=record.id, owner=record.name, roles=sorted(record.roles), by=caller.name)
     return CreatedKey(id=record.id, name=record.name, key=token)
 
 
 @router.delete("/keys/{key}", responses=_ERRORS)
-async def revoke_key(key: str, gateway: GatewayState, asker: Asker) -> ApiKey:
+async def revoke_key(key: str, gateway: GatewayState, caller: Caller) -> ApiKey:
     """Revoke an API key. Every gateway refuses it within two seconds."""
     found = await _store(gateway).revoke(key)
-    log.info("key_revoked", key=key, by=asker.name)
+    log.info("key_revoked", key=key, by=caller.name)
     return ApiKey.model_validate(found)
 
 
 @router.patch("/owners/{owner}", responses=_ERRORS)
-async def change_owner(owner: str, asked: ShareRequest, gateway: GatewayState, asker: Asker) -> OwnerShare:
+async def change_owner(owner: str, asked: ShareRequest, gateway: GatewayState, caller: Caller) -> OwnerShare:
     """Change the weight and the limits of an owner: its name, or the id of one of its keys."""
     share = await _store(gateway).change_share(owner, asked.change)
-    log.info("share_changed", owner=owner, by=asker.name)
+    log.info("share_changed", owner=owner, by=caller.name)
     return OwnerShare.model_validate(share_document(share))
 
 

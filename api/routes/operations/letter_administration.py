@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from redis.exceptions import ResponseError
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from shared.dead_letters import AsyncDeadLetters, DeadLetter
@@ -68,22 +68,22 @@ async def show_letter(letter: str, gateway: GatewayState) -> DeadLetterContent:
     response_class=Response,
     responses=of_errors(404, 409, 503),
 )
-async def requeue_letter(letter: str, gateway: GatewayState, asker: Asker) -> None:
+async def requeue_letter(letter: str, gateway: GatewayState, caller: Caller) -> None:
     """Return an entry, a doorbell or a chunk to its queue."""
     found = await _read(gateway, letter)
-    again = requeueing_of(found, asker.name)
+    again = requeueing_of(found, caller.name)
     client: Any = gateway.client  # Any: redis-py left the call untyped
     again.check(await client.execute_command(*again.command))
     await _letters(gateway).drop(found)
-    log.info("dead_letter_requeued", letter=found.id, by=asker.name)
+    log.info("dead_letter_requeued", letter=found.id, by=caller.name)
 
 
 @router.delete("/dead-letters/{letter}", status_code=204, response_class=Response, responses=_ERRORS)
-async def drop_letter(letter: str, gateway: GatewayState, asker: Asker) -> None:
+async def drop_letter(letter: str, gateway: GatewayState, caller: Caller) -> None:
     """Delete a dead letter."""
     found = await _read(gateway, letter)
     await _letters(gateway).drop(found)
-    log.info("dead_letter_dropped", letter=found.id, by=asker.name)
+    log.info("dead_letter_dropped", letter=found.id, by=caller.name)
 
 
 def _letters(gateway: Gateway) -> AsyncDeadLetters:

@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Caller
 from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.storage_use import remove_orphans, storage_use
@@ -66,7 +66,7 @@ async def storage(gateway: GatewayState) -> Storage:
 @router.post("/storage/clean", responses=of_errors(409, 422, 503))
 async def clean(
     gateway: GatewayState,
-    asker: Asker,
+    caller: Caller,
     older_than_s: Annotated[
         float, Query(ge=LEAST_AGE_S, description="Only objects to which nobody wrote for so long")
     ] = DAY_S,
@@ -74,5 +74,5 @@ async def clean(
     """Remove orphaned objects now. Workers do it by themselves after the retention of jobs."""
     gateway.queue.require()
     removed = await remove_orphans(gateway.jobs, older_than_s, time.time())
-    log.info("storage_cleaned", jobs=len(removed), by=asker.name)
+    log.info("storage_cleaned", jobs=len(removed), by=caller.name)
     return Cleaned(removed=[job.id for job in removed], bytes=sum(job.size_bytes for job in removed))

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Caller, Principal
 from api.fleet.worker_orders import workers_named
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
@@ -52,30 +52,30 @@ class WorkerLog(BaseModel):
 
 
 @router.post("/workers/{name:path}/drain", responses=_ERRORS)
-async def drain(name: str, gateway: GatewayState, asker: Asker) -> OrderedWorkers:
+async def drain(name: str, gateway: GatewayState, caller: Caller) -> OrderedWorkers:
     """Let workers finish what they hold and claim nothing. `name`: an id, a name, or a supervisor's name."""
     found = _found(gateway, name)
     await gateway.fleet.orders.drain(found)
-    return _ordered("drain", found, asker)
+    return _ordered("drain", found, caller)
 
 
 @router.post("/workers/{name:path}/undrain", responses=_ERRORS)
-async def undrain(name: str, gateway: GatewayState, asker: Asker) -> OrderedWorkers:
+async def undrain(name: str, gateway: GatewayState, caller: Caller) -> OrderedWorkers:
     """Let drained workers claim work again."""
     found = _found(gateway, name)
     await gateway.fleet.orders.undrain(found)
-    return _ordered("undrain", found, asker)
+    return _ordered("undrain", found, caller)
 
 
 @router.post("/workers/{name:path}/restart", status_code=202, responses=_ERRORS)
-async def restart(name: str, gateway: GatewayState, asker: Asker) -> OrderedWorkers:
+async def restart(name: str, gateway: GatewayState, caller: Caller) -> OrderedWorkers:
     """Replace workers: a successor serves before the worker finishes its work and ends."""
     found = _found(gateway, name)
     alone = [worker.id for worker in found if worker.supervisor is None]
     if alone:
         raise InvalidStateError(f"Worker {alone[0]} has no supervisor: restart its program.")
     await gateway.fleet.orders.restart(found)
-    return _ordered("restart", found, asker)
+    return _ordered("restart", found, caller)
 
 
 @router.get("/workers/{name:path}/stack", responses=of_errors(404, 409, 422, 503, 504))
@@ -121,7 +121,7 @@ def _event_view(event: LogEvent) -> LogEventView:
     return LogEventView(**msgspec.structs.asdict(event))
 
 
-def _ordered(order: str, workers: Sequence[WorkerRecord], asker: Principal) -> OrderedWorkers:
+def _ordered(order: str, workers: Sequence[WorkerRecord], caller: Principal) -> OrderedWorkers:
     ids = [worker.id for worker in workers]
-    log.info("workers_ordered", order=order, workers=ids, by=asker.name)
+    log.info("workers_ordered", order=order, workers=ids, by=caller.name)
     return OrderedWorkers(workers=ids)

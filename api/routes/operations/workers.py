@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Caller, Principal
 from api.fleet.scaling import Bounds, Demand, wanted_workers
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
@@ -33,7 +33,7 @@ MOST_WORKERS = 10_000
 
 
 @router.get("/workers", responses=of_errors(503))
-async def workers(gateway: GatewayState, asker: Asker) -> Workers:
+async def workers(gateway: GatewayState, caller: Caller) -> Workers:
     """List the workers with a current heartbeat, by name."""
     fleet = gateway.fleet.now
     ordered = sorted(fleet.workers, key=lambda worker: worker.id)
@@ -41,17 +41,17 @@ async def workers(gateway: GatewayState, asker: Asker) -> Workers:
         worker_view(worker, gateway.fleet.loads.of(worker.id), fleet.seen_at_ms.get(worker.id, 0))
         for worker in ordered
     ]
-    if gateway.access.authenticator.asks and not asker.sees_all_jobs:
-        await _hide_jobs_of_others(gateway, asker, shown)
+    if gateway.access.authenticator.asks and not caller.sees_all_jobs:
+        await _hide_jobs_of_others(gateway, caller, shown)
     silent = [SilentWorker(name=name, last_seen_at=time_view(at_ms)) for name, at_ms in fleet.silent.items()]
     return Workers(workers=shown, silent=silent)
 
 
-async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequence[WorkerView]) -> None:
+async def _hide_jobs_of_others(gateway: Gateway, caller: Principal, shown: Sequence[WorkerView]) -> None:
     """Remove the ids of other owners' jobs from `current`."""
     running = [(worker, job_id) for worker in shown if (job_id := job_of_chunk(worker.current))]
     records = await gateway.jobs.ledger.read_all(list({job_id for _, job_id in running}))
-    own = {record.id for record in records if asker.reads(record.owner)}
+    own = {record.id for record in records if caller.reads(record.owner)}
     for worker, job_id in running:
         if job_id not in own:
             worker.current = CHUNK
