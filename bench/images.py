@@ -242,7 +242,8 @@ def _job(takt: Side, file: Path, images: int) -> None:
         job = made.json()
         limit_s = time.monotonic() + JOB_LIMIT_S
         while job["state"] not in ("succeeded", "failed", "canceled") and time.monotonic() < limit_s:
-            job = client.get(f"/jobs/{job['id']}", params={"wait": 20}).raise_for_status().json()
+            waiting = client.get(f"/jobs/{job['id']}", headers={"Prefer": "wait=20"})
+            job = waiting.raise_for_status().json()
     if job["state"] != "succeeded" or job["rows_succeeded"] != images:
         raise ValueError(f"the job did not succeed: {job}")
 
