@@ -6,6 +6,7 @@ import { feeds } from "./feeds.js";
 import { patch, post, remove as erase } from "./http.js";
 import { ENDED, jobName } from "./jobtexts.js";
 import { button as buttonOf, outcome, replaceButtons } from "./operations.js";
+import { retryForm } from "./retryform.js";
 import { may } from "./session.js";
 import { t } from "./words.js";
 
@@ -31,6 +32,7 @@ export function jobActions({ id, now, changed, open, removed }) {
     priority,
     h("button", { type: "submit" }, t("job.priority.set")),
   );
+  const retry = retryForm();
   const run = (step) =>
     done.run(async () => {
       const job = await step();
@@ -44,8 +46,9 @@ export function jobActions({ id, now, changed, open, removed }) {
     (await confirmed(t("job.delete.sure"), t("job.delete"))) &&
     run(async () => (await erase(`/jobs/${id}`), removed()));
   const again = (rows) => () =>
+    retry.node.reportValidity() &&
     run(async () => {
-      const job = await post(`/jobs/${id}/retry`, { rows });
+      const job = await post(`/jobs/${id}/retry`, { rows, ...retry.chosen() });
       begun.set(job.id, t(`job.retry.${rows}.done`, { name: jobName(now()), version: `${job.model} ${job.version}` }));
       open(job.id);
     });
@@ -68,7 +71,7 @@ export function jobActions({ id, now, changed, open, removed }) {
   };
   let shown = null;
   return {
-    node: h("div", { class: "stack" }, buttons, set, done.node),
+    node: h("div", { class: "stack" }, buttons, set, retry.node, done.node),
     draw(job) {
       const kind = ENDED.has(job.state)
         ? "ended"
@@ -78,6 +81,7 @@ export function jobActions({ id, now, changed, open, removed }) {
       const offer = kind === "ended" && incomplete(job) ? "incomplete" : kind;
       if (offer !== shown) replaceButtons(buttons, offered(job));
       shown = offer;
+      retry.draw(job, ENDED.has(job.state) && may("submit"));
       set.hidden = ENDED.has(job.state) || !may("submit");
       if (document.activeElement !== priority && priority.dataset.of !== String(now()?.priority))
         priority.value = job.priority;

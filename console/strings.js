@@ -317,6 +317,8 @@ export const STRINGS = {
   "job.owner": ["Owner", "등록한 키"],
   "job.retry_of": ["Retry of", "다시 실행한 작업"],
   "job.replay_of": ["Replay of", "다른 버전으로 다시 실행한 작업"],
+  "job.retry.version": ["Run again on version", "다시 실행할 버전"],
+  "job.retry.priority": ["with priority", "우선순위"],
   "job.retry.failed": ["Retry failed rows", "실패한 행 다시 실행"],
   "job.retry.all": ["Run all rows again", "모든 행 다시 실행"],
   "job.retry.failed.done": [

@@ -437,10 +437,13 @@ def test_the_failed_rows_of_a_job_are_retried_and_the_owner_is_shown(
     assert job["rows_failed"] == 1
     with visiting(window, stack.url) as visitor:
         page = visitor.open(f"#/jobs/{job['id']}")
+        version = page.get_by_label("Run again on version")
+        expect(version).to_have_value("1.0.0")
+        page.get_by_label("with priority").fill("8")
         page.get_by_role("button", name="Retry failed rows").click()
         expect(page.locator(".detail")).to_contain_text("Retry of")
         retried = http.get(f"/jobs/{page.url.rpartition('/')[2]}").json()
-        assert (retried["retry_of"], retried["rows_total"]) == (job["id"], 1)
+        assert (retried["retry_of"], retried["rows_total"], retried["priority"]) == (job["id"], 1, 8)
         assert visitor.errors == []
 
 
