@@ -23,7 +23,7 @@ class _Properties(msgspec.Struct):
     body_encoding: str
 
 
-class _Headers(msgspec.Struct):
+class _TaskHeaders(msgspec.Struct):
     id: str
     task: str
 
@@ -33,7 +33,7 @@ class _Item(msgspec.Struct):
 
     body: str
     properties: _Properties
-    headers: _Headers
+    headers: _TaskHeaders
     content_type: str = msgspec.field(name="content-type")
 
 

@@ -121,7 +121,7 @@ class _Graph:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _FilledInput:
     """An input of the graph, filled by inputs of the spec."""
 
     name: str
@@ -143,12 +143,12 @@ def _feeding(
     return feed, next(iter(fixed), None)
 
 
-def _all_in_one(spec: ModelSpec, one: Any) -> _Place:
+def _all_in_one(spec: ModelSpec, one: Any) -> _FilledInput:
     """The only input of the graph: a tensor, or all features as a matrix."""
     tensor = len(spec.inputs) == 1 and bool(spec.inputs[0].shape or spec.inputs[0].image)
     if tensor:
         _check_shape(spec.inputs[0], one)
-        return _Place(one.name, _dtype(one), (spec.inputs[0].name,), side_by_side=False)
+        return _FilledInput(one.name, _dtype(one), (spec.inputs[0].name,), side_by_side=False)
     wrong = [i.name for i in spec.inputs if i.shape or i.image]
     width = one.shape[1] if len(one.shape) == 2 else None
     if wrong or (isinstance(width, int) and width != len(spec.inputs)):
@@ -156,14 +156,14 @@ def _all_in_one(spec: ModelSpec, one: Any) -> _Place:
             f"the graph takes one input {one.name!r} of shape {_shown(one.shape)}, and model.toml declares "
             f"{len(spec.inputs)} inputs: declare one tensor of this shape, or an input for each column"
         )
-    return _Place(one.name, _dtype(one), tuple(spec.input_names), side_by_side=len(one.shape) == 2)
+    return _FilledInput(one.name, _dtype(one), tuple(spec.input_names), side_by_side=len(one.shape) == 2)
 
 
-def _by_name(spec: ModelSpec, graph_inputs: Sequence[Any]) -> list[_Place]:
+def _by_name(spec: ModelSpec, graph_inputs: Sequence[Any]) -> list[_FilledInput]:
     return [_named(spec, one) for one in graph_inputs]
 
 
-def _named(spec: ModelSpec, one: Any) -> _Place:
+def _named(spec: ModelSpec, one: Any) -> _FilledInput:
     found = next((i for i in spec.inputs if i.column_name == one.name), None) or spec.input_of_column(
         one.name
     )
@@ -174,8 +174,8 @@ def _named(spec: ModelSpec, one: Any) -> _Place:
         )
     if found.shape or found.image:
         _check_shape(found, one)
-        return _Place(one.name, _dtype(one), (found.name,), side_by_side=False)
-    return _Place(one.name, _dtype(one), (found.name,), side_by_side=len(one.shape) == 2)
+        return _FilledInput(one.name, _dtype(one), (found.name,), side_by_side=False)
+    return _FilledInput(one.name, _dtype(one), (found.name,), side_by_side=len(one.shape) == 2)
 
 
 def _check_shape(declared: InputSpec, one: Any) -> None:
@@ -193,7 +193,7 @@ def _check_shape(declared: InputSpec, one: Any) -> None:
         )
 
 
-def _filled(place: _Place, columns: Columns) -> Array:
+def _filled(place: _FilledInput, columns: Columns) -> Array:
     parts = [columns[name] for name in place.fields]
     if place.dtype is np.object_:
         parts = [np.array(["" if text is None else text for text in part], object) for part in parts]

@@ -82,7 +82,7 @@ class Pipeline(Generic[Tensor]):
     def __init__(self, courier: Courier[Tensor], most_bytes: int) -> None:
         """`most_bytes` limits the memory that each of the four buffers keeps."""
         self._courier = courier
-        self._places = [_Place(courier, most_bytes) for _ in range(_IN_FLIGHT)]
+        self._places = [_PipelineSlot(courier, most_bytes) for _ in range(_IN_FLIGHT)]
 
     def run(self, source: Source, cut: Sequence[slice]) -> Array:
         """The answers to all pieces in order, in memory of their own. Needs at least 1 piece.
@@ -96,7 +96,7 @@ class Pipeline(Generic[Tensor]):
             raise
 
     def _run(self, source: Source, cut: Sequence[slice]) -> Array:
-        places, under_way = cycle(self._places), deque[tuple[slice, _Place[Tensor]]]()
+        places, under_way = cycle(self._places), deque[tuple[slice, _PipelineSlot[Tensor]]]()
         answers: Array | None = None
         for piece in cut:
             if len(under_way) == _IN_FLIGHT:
@@ -112,7 +112,7 @@ class Pipeline(Generic[Tensor]):
         return answers
 
 
-class _Place(Generic[Tensor]):
+class _PipelineSlot(Generic[Tensor]):
     """Handles a piece at a time, from its rows to its answer."""
 
     def __init__(self, courier: Courier[Tensor], most_bytes: int) -> None:
@@ -137,7 +137,7 @@ class _Place(Generic[Tensor]):
         return self._answer
 
 
-def _take(under_way: deque[tuple[slice, _Place[Tensor]]], answers: Array | None) -> None:
+def _take(under_way: deque[tuple[slice, _PipelineSlot[Tensor]]], answers: Array | None) -> None:
     """Copy the oldest piece's answer into the result. Raises ValueError if its length is wrong."""
     assert answers is not None
     piece, place = under_way.popleft()

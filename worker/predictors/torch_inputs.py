@@ -54,7 +54,7 @@ class OpenNetwork:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _NetworkArgument:
     """A tensor that the network takes, from one input of the spec or from all side by side."""
 
     fields: tuple[str, ...]
@@ -106,7 +106,7 @@ def _fill_side_by_side(arrays: Sequence[Array], piece: slice, into: Array) -> No
         into[:, number] = array[piece]
 
 
-def _places(spec: ModelSpec, network: Sequence[NetworkInput]) -> list[_Place]:
+def _places(spec: ModelSpec, network: Sequence[NetworkInput]) -> list[_NetworkArgument]:
     _check_types(spec)
     required = [one for one in network if one.is_required]
     features = all(i.type in _FLOATS and not i.shape for i in spec.inputs)
@@ -126,7 +126,7 @@ def _check_types(spec: ModelSpec) -> None:
         )
 
 
-def _all_in_one(spec: ModelSpec, required: Sequence[NetworkInput]) -> _Place:
+def _all_in_one(spec: ModelSpec, required: Sequence[NetworkInput]) -> _NetworkArgument:
     """All features side by side, or one value per row if that is what the network records."""
     known = required[0] if required else None
     shape = known.shape if known else None
@@ -139,12 +139,14 @@ def _all_in_one(spec: ModelSpec, required: Sequence[NetworkInput]) -> _Place:
             "for each value, in the order of the training, or one tensor of this shape"
         )
     keyword = _keyword(known, prefers_keyword=False)
-    return _Place(tuple(spec.input_names), _dtype(spec.inputs[0], known), side_by_side=True, keyword=keyword)
+    return _NetworkArgument(
+        tuple(spec.input_names), _dtype(spec.inputs[0], known), side_by_side=True, keyword=keyword
+    )
 
 
 def _separate(
     spec: ModelSpec, network: Sequence[NetworkInput], required: Sequence[NetworkInput]
-) -> list[_Place]:
+) -> list[_NetworkArgument]:
     """A tensor for each input of the spec."""
     if not network:
         return [_place(field, None, keyword=False) for field in spec.inputs]
@@ -161,14 +163,14 @@ def _separate(
     return [_place(field, one, keyword=False) for field, one in zip(spec.inputs, network, strict=False)]
 
 
-def _place(field: InputSpec, one: NetworkInput | None, *, keyword: bool) -> _Place:
+def _place(field: InputSpec, one: NetworkInput | None, *, keyword: bool) -> _NetworkArgument:
     if one and one.shape is not None and not _fits(field, one.shape):
         raise ArtifactError(
             f"input {named(field.name)} has shape {list(_shape(field))} per row, and the network takes "
             f"{_shown(one)}: declare this shape"
         )
     name = _keyword(one, prefers_keyword=keyword)
-    return _Place((field.name,), _dtype(field, one), _is_column(field, one), name)
+    return _NetworkArgument((field.name,), _dtype(field, one), _is_column(field, one), name)
 
 
 def _keyword(one: NetworkInput | None, *, prefers_keyword: bool) -> str:

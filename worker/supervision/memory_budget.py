@@ -23,7 +23,7 @@ _MIB = 2**20
 
 
 @dataclass
-class _Held:
+class _HeldModel:
     size_bytes: int
     since_s: float
     used_at_s: float
@@ -39,7 +39,7 @@ class MemoryBudget:
         """Versions that got their memory."""
         self.evictions = 0
         """Versions that were dropped for others."""
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _HeldModel] = {}
 
     @property
     def used_bytes(self) -> int:
@@ -63,7 +63,7 @@ class MemoryBudget:
             del self._held[victim]
         self.evictions += len(victims)
         self.loads += 1
-        self._held[key] = _Held(size_bytes, now_s, now_s)
+        self._held[key] = _HeldModel(size_bytes, now_s, now_s)
         return victims
 
     def give_back(self, key: str) -> None:
@@ -111,7 +111,7 @@ class MemoryBudget:
         return None
 
 
-def _by_use(held: dict[str, _Held]) -> list[str]:
+def _by_use(held: dict[str, _HeldModel]) -> list[str]:
     """The least recently used first."""
     return sorted(held, key=lambda key: held[key].used_at_s)
 
