@@ -123,7 +123,7 @@ def test_what_both_know_must_be_the_same(mine: ModelIdentity, theirs: ModelIdent
 
 def test_an_entry_of_an_older_gateway_asks_for_no_identity() -> None:
     fields = msgspec.msgpack.decode(encode(Entry(1, "g", 1, 0, 1000, 1, [[1]])))
-    assert fields.pop() == b""
+    del fields[Entry.__struct_fields__.index("identity") :]
     assert decode_entry(msgspec.msgpack.encode(fields)).identity == b""
 
 
