@@ -15,7 +15,8 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -95,10 +96,12 @@ def _fork_again(
     if pid:
         os.write(result, _RESULT.pack(pid, 0))
         os._exit(0)
-    if run is None:
+    with _ended_by_errors(kind):
         _set_up(kind, between, supervisor, kept)
-    else:
-        _run_and_exit(kind, lambda: _set_up(kind, between, supervisor, kept), run)
+        if run is None:
+            return
+        run()
+    _exit(0)
 
 
 def _set_up(kind: ForkKind, between: int, supervisor: int, kept: Sequence[int]) -> None:
@@ -113,17 +116,23 @@ def _set_up(kind: ForkKind, between: int, supervisor: int, kept: Sequence[int]) 
     become_a_process_of_its_own()
 
 
-def _run_and_exit(kind: ForkKind, set_up: Callable[[], None], run: Callable[[], None]) -> None:
-    status = 1
+@contextmanager
+def _ended_by_errors(kind: ForkKind) -> Iterator[None]:
+    """End this process after an error, so that a fork never runs the code of the fork server."""
     try:
-        set_up()
-        run()
-        status = 0
+        yield
     except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 1
+        _exit(error.code if isinstance(error.code, int) else 1)
     except BaseException:
-        log.exception("fork_crashed", kind=kind.name)
-    finally:
+        try:
+            log.exception("fork_crashed", kind=kind.name)
+        finally:
+            _exit(1)
+
+
+def _exit(status: int) -> None:
+    try:
         logging.shutdown()
         sys.stdout.flush()
+    finally:
         os._exit(status)

@@ -88,6 +88,20 @@ for program in (crash, leave):
     assert [line for line in printed.splitlines() if line.startswith("status")] == ["status 1", "status 3"]
 
 
+def test_a_fork_server_whose_set_up_fails_ends_and_does_not_go_on_as_its_parent() -> None:
+    printed = run("""
+parent = os.getpid()
+
+def fail(_):
+    raise OSError("no rights")
+
+forking.end_earlier_if_memory_runs_out = fail
+pid = forking.forked(forking.SPARE, parent, [], None)
+print("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), os.getpid() == parent)
+""")
+    assert [line for line in printed.splitlines() if line.startswith("status")] == ["status 1 True"]
+
+
 def test_a_fork_ends_with_its_supervisor() -> None:
     printed = run("""
 import time
