@@ -90,7 +90,7 @@ async def test_requests_wait_for_a_killed_worker_though_its_heartbeat_expired(
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
 
 
-async def test_a_worker_that_was_told_to_stop_is_not_waited_for(stack: Stack) -> None:
+async def test_no_request_waits_for_a_worker_that_got_sigterm(stack: Stack) -> None:
     stack.parts["one"].end()
     async with httpx.AsyncClient(base_url=stack.url, verify=False) as client:
 

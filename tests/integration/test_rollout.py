@@ -93,7 +93,7 @@ def submitted(http: httpx.Client, rows: int, **more: Any) -> str:
 # -- gateways ------------------------------------------------------------------------------------------------
 
 
-def test_a_gateway_told_to_stop_is_not_ready_and_still_answers_for_the_drain_delay(stack: Stack) -> None:
+def test_a_gateway_that_got_sigterm_is_not_ready_and_still_answers_for_the_drain_delay(stack: Stack) -> None:
     patient = {"drain_delay_s": "60", "shutdown_grace_s": "90"}
     leaving = stack.gateway("patient", port=free_port(), **patient)
     wait_until_ready(leaving)

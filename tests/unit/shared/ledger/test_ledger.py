@@ -269,7 +269,7 @@ def test_a_claim_whose_answer_is_lost_holds_its_chunk_for_seconds_not_for_a_leas
     assert house.worker.claim(IRIS) is None, "it may still be on its way"
 
 
-def test_a_worker_that_was_only_not_heard_keeps_its_lease_by_renewing_it(clients: Clients) -> None:
+def test_a_worker_whose_heartbeats_were_missing_keeps_its_lease_by_renewing_it(clients: Clients) -> None:
     house = House(clients, grace_s=NEVER_S / 2)
     house.submit(10)
     held = house.claim()

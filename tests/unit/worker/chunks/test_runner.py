@@ -260,7 +260,7 @@ class Unheard(Ledger):
         raise RedisConnectionError("the connection was closed")
 
 
-def test_a_commit_that_was_not_heard_of_as_its_worker_stops_keeps_its_result(
+def test_a_commit_without_an_answer_as_its_worker_stops_keeps_its_result(
     shop: Shop, clients: Clients
 ) -> None:
     job_id = shop.submit(1.0, 2.0)
