@@ -93,7 +93,7 @@ const KOREAN = {
   ],
   model_without_worker: [
     "{subject}에 요청이 있지만 로드된 워커가 없습니다. {rows}행 대기 중.",
-    "이 모델의 워커를 시작하거나(TAKT_MODELS) 로드하지 못한 이유를 찾으세요.",
+    "takt deploy NAME VERSION --canary 0으로 요청 없이 로드하세요. 워커의 TAKT_MODELS에 버전이 있으면 추가하세요. 로드에 실패했다면 takt models verify NAME을 실행하세요.",
   ],
   model_not_loaded: [
     "{subject}이(가) 로드된 워커가 없어 요청이 거부됩니다.",
@@ -154,8 +154,8 @@ const KOREAN = {
 };
 
 /**
- * `[message, remedy]` in the language of the page. A code that this page does not know is shown as it came. A
- * remedy of this page goes before a command.
+ * `[message, remedy]` in the language of the page. An unknown code keeps the texts of
+ * the gateway. A remedy by this page replaces a remedy by a command.
  */
 export function conditionTexts({ code, subject, parameters, message, remedy }) {
   const here = known(`remedy.${code}`) ? t(`remedy.${code}`) : null;

@@ -1,4 +1,4 @@
-// Dead letters: messages that could not be read, and chunks that were given up; each can be requeued or dropped.
+// Dead letters: messages that could not be read, and chunks that failed; each can be requeued or dropped.
 
 import { confirmed } from "./confirm.js";
 import { h } from "./dom.js";

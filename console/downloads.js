@@ -68,7 +68,7 @@ function link(state, id, wanted, what, name) {
   return anchor;
 }
 
-/** A format as people write it: CSV, Parquet. */
+/** The usual spelling of a format: CSV, Parquet. */
 function nameOf(format) {
   return ["parquet", "arrow"].includes(format) ? format[0].toUpperCase() + format.slice(1) : format.toUpperCase();
 }

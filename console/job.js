@@ -13,7 +13,7 @@ import { meter } from "./marks.js";
 import { failureText } from "./panels.js";
 import { reasonText, t } from "./words.js";
 
-/** `told(job)` hears of each change, `gone(id)` of its deletion, `back()` says where the list is. */
+/** `told(job)` is called after each change, `gone(id)` after its deletion. `back()`: the address of the list. */
 export function jobDetail(id, { back, open, told, gone }) {
   const title = h("h2", { id: "job-title", tabindex: "-1" }, t("job.title", { id: shortId(id) }));
   const close = h("a", { href: back(), class: "end" }, t("app.close"));

@@ -62,7 +62,7 @@ function speedText(job) {
   return job.rows_per_s && !isOld() ? t("jobs.speed", { rate: figure(job.rows_per_s) }) : "";
 }
 
-/** Draw a job's state; one that is done with failed rows says so. */
+/** Draw a job's state. A succeeded job with failed rows has its own text. */
 export function drawState(node, { state, rows_failed: failed }) {
   const shown = `${state} ${failed > 0}`;
   if (node.dataset.state !== shown) put(node, jobBadge(state, failed));

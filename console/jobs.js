@@ -126,14 +126,14 @@ export function jobsView(place) {
   };
 }
 
-/** Why the list is empty, and the way out of a filter. */
+/** The reason for an empty list, with a link to the list without a filter. */
 function emptyList(filtered) {
   const words = filtered ? t("jobs.none") : t("jobs.empty");
   const all = filtered ? h("a", { href: "#/jobs" }, t("jobs.filter.clear")) : null;
   return [h("p", {}, words), seesAllJobs() ? null : h("p", {}, whose()), all];
 }
 
-/** Whose jobs the list has, unless it has those of all. */
+/** The owner of the listed jobs; empty if the list has the jobs of all owners. */
 function whose() {
   return seesAllJobs() ? "" : t("jobs.own", { name: caller.name });
 }

@@ -1,4 +1,4 @@
-// The timeline of a job: what happened to it, when, and by whom.
+// The timeline of a job: its events, with their times and callers.
 
 import { h, put, text } from "./dom.js";
 import { clock, duration, number } from "./format.js";
@@ -49,7 +49,7 @@ function line(event) {
   );
 }
 
-/** The event in words; an event of a newer version by its name. */
+/** The text of an event; the name of an event of a newer version. */
 function words(event) {
   const key = `timeline.${event.event}`;
   if (!known(key)) return event.event.replaceAll("_", " ");
@@ -59,7 +59,7 @@ function words(event) {
   return t(key, { ...event, ...Object.fromEntries(counts), waited, answer });
 }
 
-/** Why it failed; the reason of a job begins with its error code. */
+/** The reason of a failure. The reason of a failed job begins with its error code. */
 function reasonOf({ event, reason = "" }) {
   const found = event === "failed" && reason.match(/^(\w+): (.*)$/s);
   return found ? reasonText(found[1], found[2]) : reason;

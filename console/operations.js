@@ -39,7 +39,7 @@ export function replaceButtons(box, next) {
   if (held) (next.find(Boolean) ?? box).focus();
 }
 
-/** A panel with what `load` answers, as `draw` makes it. `reload()` requests it again. `before`: stays above it. */
+/** A panel that draws the result of `load` with `draw`. `reload()` loads it again. `before`: a node above it. */
 export function loadedPanel(title, load, draw, before = null) {
   const note = h("p", { class: "empty" }, t("app.loading"));
   const body = h("div", { tabindex: "-1" });

@@ -123,7 +123,7 @@ def test_a_workers_log_and_stacks_are_shown(
 
 
 def test_a_gpu_is_shown_with_its_use(window: Browser, stack: Stack, http: httpx.Client) -> None:
-    """The gateway's answer with a GPU, which this machine has not."""
+    """The gateway's answer with a GPU, because this machine has none."""
     answer = http.get("/workers").json()
     sizes = {"used_bytes": 10 * 2**30, "total_bytes": 80 * 2**30, "own_bytes": 4 * 2**30}
     answer["workers"][0] |= {"device": "cuda:0", "gpu": {"utilization_percent": 87} | sizes}
@@ -256,7 +256,7 @@ def test_cleaned_objects_are_counted_and_gone(window: Browser, stack: Stack, que
 # -- jobs --------------------------------------------------------------------------------------------------
 
 
-def test_the_timeline_of_a_job_says_who_paused_it_and_when_it_ran(
+def test_the_timeline_of_a_job_shows_its_orders_and_their_caller(
     window: Browser, stack: Stack, http: httpx.Client
 ) -> None:
     http.post("/workers/w1/drain").raise_for_status()

@@ -1,4 +1,4 @@
-"""An operator's tasks in the console, in one visit, found by what is written there: no address, no shell."""
+"""An operator does all tasks by the texts of the console, without an address or a shell."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def undrain(page: Page, name: str) -> None:
     expect(worker(page, name)).to_contain_text("Serving")
 
 
-def test_an_operator_does_all_tasks_by_what_the_console_shows(window: Browser, stack: Stack) -> None:
+def test_an_operator_does_all_tasks_by_the_texts_of_the_console(window: Browser, stack: Stack) -> None:
     with client_of(stack, LINE.token) as line, visiting(window, stack.url) as visitor:
         finished(line, handed_over(line, "iris", [CSV], "text/csv", reference="lot-4711", max_errors="1"))
         page = visitor.open()
@@ -184,7 +184,7 @@ def say_why_nothing_moves(page: Page, stack: Stack, line: httpx.Client) -> None:
 
 
 def waits(page: Page, line: httpx.Client, reference: str, verdict: str, reason: str) -> None:
-    """The overview says what is wrong, and the job says what it waits for."""
+    """The overview shows the condition, and the job shows why it waits."""
     job = {"model": "iris", "reference": reference, "inputs": [IRIS]}
     line.post("/jobs", json=job).raise_for_status()
     go(page, "Overview")
@@ -199,7 +199,7 @@ def waits(page: Page, line: httpx.Client, reference: str, verdict: str, reason: 
 def drained(page: Page) -> Iterator[None]:
     go(page, "Workers")
     drain(page, "w1/0")
-    drain(page, "w1/1", "No other worker serves: nothing is predicted until one returns.")
+    drain(page, "w1/1", "No other worker serves: predictions stop until a worker serves again.")
     yield
     go(page, "Overview")
     page.get_by_role("link", name=re.compile("workers are drained")).click()
