@@ -174,5 +174,5 @@ def _not_served(record: JobRecord, availability: ModelAvailability) -> Wait:
     return Wait(
         Reason.NO_WORKER,
         f"No live worker holds {record.key}. To load it without requests: takt deploy {model} {version} "
-        "--canary 0. Workers that name versions in TAKT_MODELS need it there.",
+        "--canary 0. If TAKT_MODELS of the workers names versions, add the version there.",
     )

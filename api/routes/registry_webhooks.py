@@ -34,7 +34,7 @@ class EventView(BaseModel):
         description="accepted: a worker pulls the version; repeated: this or a newer event was accepted "
         "before; ignored: the event is of another kind, or of another alias"
     )
-    model: str | None = Field(None, description="The model that the version is published under")
+    model: str | None = Field(None, description="Model of the published version")
     version: str | None = None
 
 
@@ -54,7 +54,7 @@ async def receive(
     """Publish a version that was registered in MLflow, or that an alias was set to.
 
     A delivery needs the signature of a webhook of MLflow whose secret is `TAKT_MLFLOW_WEBHOOK_SECRET`, or a
-    key with the role `deploy`. The work follows the answer: look at `GET /models/{name}/versions`.
+    key with the role `deploy`. The version is pulled after the answer: see `GET /models/{name}/versions`.
     """
     headers = dict(request.scope["headers"])
     body = await read_json(headers, request.receive, MOST_BYTES, idle_s=gateway.settings.upload_idle_s)
@@ -79,11 +79,15 @@ def _check_signature(gateway: Gateway, headers: dict[bytes, bytes], body: bytes)
     secret = gateway.settings.mlflow_webhook_secret.get_secret_value().encode()
     delivery, at = headers.get(_DELIVERY, b""), headers.get(_TIMESTAMP, b"")
     if not secret:
-        raise UnauthorizedError("This gateway has no TAKT_MLFLOW_WEBHOOK_SECRET to check the signature with.")
+        raise UnauthorizedError(
+            "Signatures are not accepted: set TAKT_MLFLOW_WEBHOOK_SECRET for the gateways."
+        )
     if not re.fullmatch(rb"[0-9]{1,12}", at) or not is_signature(
         headers[_SIGNATURE], secret, delivery.decode("latin-1"), int(at), body
     ):
-        raise UnauthorizedError("X-MLflow-Signature is not that of the webhook's secret.")
+        raise UnauthorizedError(
+            "X-MLflow-Signature is wrong: the webhook needs the secret TAKT_MLFLOW_WEBHOOK_SECRET."
+        )
     if abs(time.time() - int(at)) > MOST_AGE_S:
         raise UnauthorizedError(
             f"X-MLflow-Timestamp differs from this gateway's clock by more than {MOST_AGE_S} s."

@@ -182,8 +182,8 @@ KINDS = (
     _trouble(
         "model_without_worker",
         "No worker holds {subject}, and {rows} rows wait for it.",
-        "Have workers load it without requests: takt deploy NAME VERSION --canary 0. A worker that names "
-        "versions in TAKT_MODELS needs it there. Else find out why workers could not load it.",
+        "To load it without requests, run takt deploy NAME VERSION --canary 0. If TAKT_MODELS of the workers "
+        "names versions, add the version there. If workers could not load it, run takt models verify NAME.",
         "TaktModelWithoutWorker",
     ),
     _warning(
