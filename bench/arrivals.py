@@ -99,7 +99,7 @@ class Load:
         return self.calls
 
     def end(self) -> None:
-        """Send no further request. Those in flight are waited for."""
+        """Send no further request. Requests in flight are still answered."""
         self._due.clear()
         self._wake.set()
 

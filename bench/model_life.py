@@ -118,7 +118,7 @@ class Replicated:
     rows: bytes  # of the job, as an Arrow stream
 
     def wait_until(self, what: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
-        """Until this is true of the deployment as each gateway shows it."""
+        """Wait until each gateway shows a deployment for which `is_so` is true. Raises DidNotStart."""
         for url in self.urls:
             end_s = time.monotonic() + _LIMIT_S
             while not is_so(view := _got(f"{url}/models/{MODEL}/deployment")):

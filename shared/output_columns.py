@@ -1,6 +1,6 @@
 """Outputs in binary form: the columns of answers to entries with `binary_outputs`.
 
-A gateway that answers in binary asks for outputs in binary, so that neither side makes a Python value of each
+A gateway that answers in binary requests outputs in binary, so that neither side makes a Python value of each
 number. The elements of all rows follow each other, little-endian, in row-major order:
 
     type                       binary form
@@ -9,8 +9,8 @@ number. The elements of all rows follow each other, little-endian, in row-major 
     int64, bool                <i8, |u1;  nullable: none
     string, and every label    none
 
-An output without a binary form is a list of plain values. So is every output of a worker that does not know
-`binary_outputs`; a request's parts may be answered by workers of both kinds.
+An output without a binary form is a list of plain values. A worker that does not know `binary_outputs`
+sends plain values only. Workers of both kinds may answer the parts of a request.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import msgspec
 from structlog.typing import EventDict, WrappedLogger
 
 MOST_EVENTS = 100
-"""Kept events of warnings and above, and kept events below; each has its own limit, so that no flood of
-information removes an error."""
+"""Limits of the kept events of level warning and above, and of the events below. They are separate, so that
+many events of level info remove no error."""
 MOST_KEPT_CHARS = 4000
 """Limit of a field: large enough for the end of a traceback."""
 SEVERE = frozenset({"warning", "error", "critical"})

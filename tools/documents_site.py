@@ -46,7 +46,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def breakable(html: str) -> str:
-    """Lets long names break after an underscore, instead of in the middle of a word."""
+    """Lets long names break after an underscore, not in the middle of a word."""
     return _LONG_NAME.sub(lambda name: name[0].replace("_", "_<wbr>"), html)
 
 

@@ -1,7 +1,7 @@
 """CORS: pages of other origins (`TAKT_CORS_ORIGINS`) that may call this gateway, and the readable headers.
 
 Starlette's middleware adds the headers around all routes. Early rejections and the fast path answer without
-that middleware, so they leave requests of pages to it.
+that middleware, so they do not answer requests that have an `Origin`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _MOST_KNOWN = 1000
 
 
 class HostNames:
-    """The host names of an open gateway, against pages that let their own name lead here (DNS rebinding).
+    """The accepted host names of a gateway without keys. They prevent DNS rebinding by web pages.
 
     Addresses, `localhost` and names without a dot are always allowed, because they cannot be registered.
     """

@@ -1,8 +1,8 @@
-"""The part of an inference request that its JSON decides. It is kept, since clients repeat the JSON.
+"""The part of an inference request that follows from its JSON. It is kept, since clients repeat the JSON.
 
-A request with binary tensors differs from the one before only in the bytes after its JSON. For tensors of
-numbers in which each has an input's name, the first request also decides where the numbers of each input are,
-so that later requests only check the range of their numbers.
+Repeated requests with binary tensors often differ only in the bytes after the JSON. If each tensor has the
+name of an input and contains numbers, the plan also contains the position of each input in the bytes. Later
+requests then only check the range of their numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
 
 MOST_KEPT = 128
-"""Most plans of a model version that are kept."""
+"""Largest number of kept plans of a model version."""
 MOST_KEPT_BYTES = 4096
 """Longest JSON whose plan is kept."""
 

@@ -51,7 +51,7 @@ class NumberColumn:
 
 
 class NumberLayout:
-    """The place of each input in the binary data of a request whose tensors are all of numbers.
+    """The place of each input in the binary data of a request, if all its tensors contain numbers.
 
     `parts`: the column of each input of the model, in their order, with the type, number and offset in bytes
     of its values.
@@ -65,7 +65,7 @@ class NumberLayout:
         self._size_bytes = size_bytes
 
     def columns(self, binary: memoryview) -> list[Column] | None:
-        """The wire columns of binary data; None if its size is another, or a value is not in range."""
+        """The wire columns of binary data; None if its size differs, or a value is out of range."""
         if len(binary) != self._size_bytes:
             return None
         found: list[Column] = []

@@ -1,6 +1,6 @@
 """The timeline of a job: from its submission to the deliveries of its webhook, in order of time.
 
-The ledger records what a job's record does not state otherwise: the end of the upload, orders with the
+The ledger records the events that a job's record does not contain: the end of the upload, orders with the
 caller's name, failed attempts. The rest is read from the record and from the attempts of the webhook.
 """
 

@@ -1,10 +1,10 @@
 """Publishes registered models of MLflow after webhooks of the registry, and deploys those of an alias.
 
     webhook ─▶ registry-events in Redis, 202 ─▶ a gateway takes it ─▶ a worker pulls and verifies the version
-                                                    └▶ it is published ─▶ and deployed, if that was asked for
+                                                    └▶ it is published ─▶ and deployed, if requested
 
 An event stays in Redis until its version is published or refused, so that another gateway takes it if the
-first ends. The newest event of a model decides what is deployed, in whatever order they are delivered.
+first ends. The newest event of a model decides which version is deployed, in any order of deliveries.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S = 1.0
 GIVE_UP_S = 86_400.0
-"""Age at which an event is dropped that could not be handled, for example because no worker was alive."""
+"""Age at which an unhandled event is dropped, for example if no worker was alive."""
 _ATTEMPTS = 5
 
 

@@ -43,7 +43,7 @@ from shared.messages import Column
 from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
-"""Largest JSON body. For larger bodies the cost of a task is small, and no connection need buffer them."""
+"""Largest JSON body. For larger bodies the cost of a task is small, and connections need not buffer them."""
 MOST_FILE_BYTES = 2**20
 """Largest image or form, which needs no parsing."""
 _UNSUPPORTED_HEADERS = frozenset((ORIGIN, b"content-encoding", b"expect"))

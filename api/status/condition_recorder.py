@@ -1,6 +1,6 @@
-"""Records conditions in Redis and has them notified: the gateway that holds the lease does it for all.
+"""Records conditions in Redis and sends their notifications. Only the gateway that holds the lease does this.
 
-While Redis does not answer or refuses writes, no gateway can hold the lease: each notifies this by itself.
+While Redis does not answer or refuses writes, no gateway can hold the lease, so each gateway notifies this.
 """
 
 from __future__ import annotations

@@ -345,7 +345,7 @@ def is_unready(http: httpx.Client) -> bool:
     return not is_ready(http)
 
 
-def test_a_job_of_a_version_that_workers_drop_says_how_to_load_it_again(clients: list[httpx.Client]) -> None:
+def test_a_job_of_a_dropped_version_shows_the_command_that_loads_it(clients: list[httpx.Client]) -> None:
     first, second = clients
     assert put(first, {"wanted": ["1.1.0"], "default": "1.1.0"}).status_code == 200
     eventually(lambda: held(second) == {"1.1.0"}, limit_s=60)

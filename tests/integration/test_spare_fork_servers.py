@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only"),
 ]
 GENERATIONS = 150
-"""More than the frames that Python permits, if each fork went on within the order that made it."""
+"""More than Python's limit of frames, which would be reached if each fork had a deeper stack."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def successor_of(server: ForkServerLink) -> ForkServerLink:
     return spare
 
 
-def test_a_long_line_of_successors_takes_no_more_memory_than_the_first(first: ForkServerLink) -> None:
+def test_many_successors_take_no_more_memory_than_the_first(first: ForkServerLink) -> None:
     server, bytes_at = first, {}
     for number in range(GENERATIONS):
         spare = successor_of(server)

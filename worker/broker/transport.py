@@ -60,7 +60,7 @@ def _dead_letters() -> DeadLetters:
 
 
 class _QoS(kombu_redis.QoS):
-    """Takes doorbells in hand off the books even if Redis does not get the command.
+    """Releases the prefetch slot of a doorbell even if Redis does not get the acknowledgement.
 
     Redis still has the doorbell and delivers it again after the visibility timeout; an extra doorbell is
     harmless. kombu keeps the prefetch slot of a lost acknowledgement forever, so after as many as there are

@@ -46,7 +46,7 @@ class Verify(msgspec.Struct, frozen=True, tag=True):
 
     ticket: int
     key: str
-    yields: bool  # its computing yields to that of the workers
+    yields: bool  # it computes at a lower priority than workers
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
@@ -54,7 +54,7 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
     key: str
     report: VersionReport
-    yields: bool = False  # its computing yields to that of the workers
+    yields: bool = False  # it computes at a lower priority than workers
 
 
 class StartWorker(msgspec.Struct, frozen=True, tag=True):

@@ -1,4 +1,4 @@
-"""Opens ONNX files with ONNX Runtime. An error has the remedy."""
+"""Opens ONNX files with ONNX Runtime. Errors contain the remedy."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Verifies versions before they are published: digests, loading, golden rows, in a process of their own.
 
-Each worker looks for candidates; one claims each. The files are copied from the store into a temporary
-folder, and `python -m worker verify` opens them there, in the environment of the version if it has one. A
-version that crashes, hangs or fills the memory ends that process only. The files of a candidate with a source
-are pulled from there by `python -m worker new`, and copied to the store.
+Each worker looks for candidates; a candidate is claimed by a single worker. The files are copied from the
+store into a temporary folder, and `python -m worker verify` opens them there, in the environment of the
+version if it has one. A version that crashes, hangs or fills the memory ends that process only. The files of
+a candidate with a source are pulled from there by `python -m worker new`, and copied to the store.
 """
 
 from __future__ import annotations

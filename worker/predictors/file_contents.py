@@ -1,6 +1,6 @@
 """The content of a file by its first bytes, whatever its name: an error about a wrong file has the remedy.
 
-A file that no rule knows is left to its framework. Nothing of the file is run.
+A file that matches no rule is left to its framework. No code of the file is run.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _what_to_save(found: Any) -> str:
 
 
 def _is_unfitted(estimator: Any) -> bool:
-    """Whether an estimator of scikit-learn reports that itself; others may keep their state elsewhere."""
+    """Whether an estimator of scikit-learn reports that itself; others may store their state elsewhere."""
     steps = getattr(estimator, "steps", None)
     last = steps[-1][1] if steps else estimator
     if not type(last).__module__.startswith("sklearn."):

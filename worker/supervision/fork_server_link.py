@@ -100,7 +100,7 @@ class ForkServerLink:
         self._send(ListVersions(dict(deployed)))
 
     def open(self, version: Version, *, yields: bool = False) -> None:
-        """Have a verified version opened, unless it is or is going to be. `yields`: at a lower priority."""
+        """Order to open a verified version, unless that was ordered before. `yields`: at a lower priority."""
         if self.fingerprints.get(version.key) != version.fingerprint and version.report is not None:
             self.fingerprints[version.key] = version.fingerprint
             self.opening.append(version.key)
@@ -120,7 +120,7 @@ class ForkServerLink:
         self._order(order, lambda ticket: StartSandbox(ticket, key), descriptors)
 
     def start_spare(self) -> ForkServerLink:
-        """Have a fork server forked that has the frameworks, and no model: this one has opened none yet."""
+        """Order a fork without models. It has the frameworks, because this server has imported them."""
         channel, other = Channel.pair()
         spare = ForkServerLink(0, channel)
         with other:

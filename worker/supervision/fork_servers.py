@@ -129,7 +129,7 @@ class ForkServers:
             self.successor.kill()
 
     def keep_spare(self, parent: ForkServerLink) -> None:
-        """Have a fork server ready that has opened nothing. `parent` is fresh."""
+        """Fork the spare, which has opened no version, if there is none. `parent` is fresh."""
         if self._spare is None:
             self._spare = self._connected(parent.start_spare())
 

@@ -56,8 +56,8 @@ def forked(kind: ForkKind, supervisor: int, kept: Sequence[int], run: Callable[[
     """Run `run` in a fork that is a child of the supervisor, with no descriptors but stdin, stdout, stderr
     and `kept`. → its process id. Raises OSError if the system refuses.
 
-    Without `run` the fork returns from here, with 0, and goes on by itself. So a fork of a fork of a fork has
-    no deeper stack than the first.
+    Without `run` this function returns 0 in the fork. The stack of each further fork is therefore no deeper
+    than the stack of the first.
     """
     gc.freeze()  # a collection in a fork would copy every page
     sys.stdout.flush()

@@ -16,7 +16,7 @@ from shared.worker_records import GpuUse
 log = structlog.get_logger(__name__)
 
 LEAST_SPAN_S = 0.5
-"""A shorter time says little; heartbeats may follow each other at once."""
+"""Shortest time that is measured: heartbeats may follow each other at once."""
 READ_EVERY_S = 2.0
 
 
@@ -42,7 +42,7 @@ class CpuUse:
 
 
 class GpuWatch(threading.Thread):
-    """Reads the use of the GPU in a thread of its own: a driver that hangs must not stop the heartbeat."""
+    """Reads the use of the GPU in its own thread, because a driver that hangs must not stop the heartbeat."""
 
     def __init__(self, read: Callable[[], GpuUse | None], every_s: float = READ_EVERY_S) -> None:
         super().__init__(name="gpu-watch", daemon=True)
@@ -56,7 +56,7 @@ class GpuWatch(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self.latest = self._read()
-            except Exception as error:  # a driver's: measuring ends, and the worker works on
+            except Exception as error:  # of a driver: measurements end, the worker continues
                 log.warning("gpu_unreadable", reason=str(error))
                 self.latest = None
                 return

@@ -50,7 +50,7 @@ _WAIT = {
 class OpenApiDocument:
     """The document of an application, made again only if the catalog's versions or their specs have changed.
 
-    Making it takes the event loop some 0.3 s, in which no prediction is answered.
+    Building it blocks the event loop for about 0.3 s: no prediction is answered meanwhile.
     """
 
     def __init__(self, app: FastAPI, catalog: Catalog, *, guarded: bool) -> None:

@@ -49,7 +49,7 @@ class DeadLetterContent(DeadLetterView):
 async def list_letters(
     gateway: GatewayState, limit: Annotated[int, Query(ge=1, le=1000)] = 50
 ) -> DeadLetterList:
-    """List dead letters: unreadable messages, and chunks that were given up."""
+    """List dead letters: unreadable messages, and chunks that failed."""
     found = await _letters(gateway).newest(limit)
     return DeadLetterList(dead_letters=[DeadLetterView(**_view(each)) for each in found])
 

@@ -1,4 +1,4 @@
--- Set the weight from the next claim on. ARGV: names, job id, priority, by → the state
+-- Set the priority from the next claim on. ARGV: names, job id, priority, by → the state
 local job = key_of('job', ARGV[2])
 local f = redis.call('HMGET', job, 'state', 'priority')
 if f[1] and not terminal[f[1]] and f[2] ~= ARGV[3] then

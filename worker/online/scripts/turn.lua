@@ -51,8 +51,8 @@ local function rows_of(entry)
   return 1
 end
 
--- How many of the waiting entries fit. Entries are looked at in steps, the first as long as a batch of entries like
--- the head: each costs its whole message.
+-- The number of waiting entries that fit. Entries are read in steps, because reading loads the whole messages. The
+-- first step is a batch of entries of the size of the head.
 local function fitting(stream, after, head, most)
   local count, rows, step = 0, 0, math.max(1, math.floor(most / rows_of(head)))
   while rows < most do

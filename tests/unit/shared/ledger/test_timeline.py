@@ -1,4 +1,4 @@
-"""The timeline of a job: what the ledger records beside the counts, by whom, and its bounds."""
+"""The timeline of a job: the recorded events, their callers, and the limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /jobs/{id}/timeline`: what happened to a job, when, and by whom."""
+"""`GET /jobs/{id}/timeline`: the events of a job, with times and callers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_orders_name_the_key_that_gave_them_and_never_the_key_itself(stage
     assert not any(key.token in text for key in (MES, LEAD))
 
 
-async def test_the_way_of_a_job_is_told_from_its_submission_to_its_end(stage: Stage) -> None:
+async def test_the_events_of_a_job_are_listed_from_its_submission_to_its_end(stage: Stage) -> None:
     gateway, http = stage
     job_id = await submitted(http)
     await run_chunks(gateway, job_id)
@@ -108,7 +108,7 @@ async def test_a_job_of_an_earlier_version_has_the_events_of_its_record(stage: S
     assert [event["event"] for event in await events(http, job_id)] == ["submitted"]
 
 
-async def test_a_timeline_is_read_by_whoever_reads_the_job(stage: Stage) -> None:
+async def test_a_caller_who_may_read_a_job_may_read_its_timeline(stage: Stage) -> None:
     _, http = stage
     job_id = await submitted(http)
     path = f"/jobs/{job_id}/timeline"
