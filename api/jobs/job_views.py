@@ -170,7 +170,9 @@ def _waiting(status: JobStatus) -> Waiting | None:
 
 def _links(record: JobRecord) -> dict[str, str]:
     path = f"/jobs/{record.id}"
-    parts = ("results", "errors", "events", "manifest", *(() if record.state.ended else ("cancel",)))
+    parts = ["results", "errors", "events", "timeline", "manifest"]
+    if not record.state.ended:
+        parts.append("cancel")
     return {"self": path} | {part: f"{path}/{part}" for part in parts}
 
 

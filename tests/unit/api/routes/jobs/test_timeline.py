@@ -39,7 +39,8 @@ async def submitted(http: httpx.AsyncClient, rows: int = 5) -> str:
 
 
 async def events(http: httpx.AsyncClient, job_id: str, key: Any = MES) -> list[dict[str, Any]]:
-    answer = await http.get(f"/jobs/{job_id}/timeline", headers=key.headers)
+    job = (await http.get(f"/jobs/{job_id}", headers=key.headers)).json()
+    answer = await http.get(job["links"]["timeline"], headers=key.headers)
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["events"]
     assert [event["at"] for event in found] == sorted(event["at"] for event in found)
