@@ -154,8 +154,8 @@ const KOREAN = {
 };
 
 /**
- * `[message, remedy]` in the language of the page. An unknown code keeps the texts of
- * the gateway. A remedy by this page replaces a remedy by a command.
+ * `[message, remedy]` in the language of the page. An unknown code keeps the texts of the gateway. A remedy by this
+ * page replaces a remedy by a command.
  */
 export function conditionTexts({ code, subject, parameters, message, remedy }) {
   const here = known(`remedy.${code}`) ? t(`remedy.${code}`) : null;

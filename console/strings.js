@@ -175,7 +175,7 @@ export const STRINGS = {
   "workers.exit": ["Last: {worker} {reason}, {ago}", "마지막: {worker} {reason}, {ago}"],
   "worker.starting": ["Starting", "시작 중"],
   "worker.serving": ["Serving", "가동 중"],
-  "worker.draining": ["Draining", "정지 중"],
+  "worker.draining": ["Draining", "비우는 중"],
   "worker.drained": ["Drained", "비워짐"],
   "worker.unknown": ["Unknown", "알 수 없음"],
   "held.loading": ["loading", "로드 중"],
@@ -300,7 +300,7 @@ export const STRINGS = {
   "waiting.workers_drained": ["the workers that hold it are drained", "모델을 로드한 워커가 비워져 있음"],
   "waiting.workers_failing": ["workers cannot load the model", "워커가 모델을 로드하지 못함"],
   "waiting.other_artifact": ["workers have another artifact of this version loaded", "워커에 같은 버전의 다른 파일이 로드됨"],
-  "waiting.at_limit": ["the owner's limit of running rows is reached", "키가 허용하는 만큼의 행이 이미 처리 중"],
+  "waiting.at_limit": ["the owner's limit of running rows is reached", "소유자가 동시에 처리할 수 있는 행 한도에 도달함"],
   "waiting.other_spec": ["workers have another model.toml of this version loaded", "워커에 이 버전의 다른 model.toml이 로드됨"],
   "waiting.behind": ["{rows} rows of other jobs run first", "먼저 처리할 다른 작업 {rows}행"],
 
