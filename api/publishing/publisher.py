@@ -144,7 +144,7 @@ class Publisher:
         return manifest
 
     async def published(self, manifest: ArtifactManifest, by: str) -> None:
-        """A version is in the store: forget the attempt, and have all gateways read the store again."""
+        """A version is in the store: forget the attempt, and make all gateways read the store again."""
         await self._any_client.hdel(keys.publications(manifest.model), manifest.version)
         await self._announce()
         key = model_key(manifest.model, manifest.version)

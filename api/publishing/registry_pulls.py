@@ -67,7 +67,7 @@ class RegistryPulls:
 
     async def look_later(self) -> None:
         """Handle the stored events, then wait `LOOK_EVERY_S`. A background task repeats it."""
-        with suppress(RedisError, OSError):  # the reply reader reports it
+        with suppress(RedisError, OSError):  # the reply reader logs that Redis is away
             stored: Mapping[bytes, bytes] = await self._client.hgetall(keys.registry_events())
             for name, text in stored.items():
                 event = decode_event(text)
@@ -116,7 +116,7 @@ class RegistryPulls:
         await publisher.published(manifest, event.by)
 
     async def _pulled(self, event: RegistryEvent, publication: str) -> ArtifactManifest:
-        """Have a worker pull and verify the version. → its manifest"""
+        """Wait until a worker has pulled and verified the version. → its manifest"""
         found = await self._publisher.verifications.verdict_of(
             Candidate(
                 id=publication,

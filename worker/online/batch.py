@@ -83,7 +83,7 @@ class EntryBatch:
         self.predict_ms += (time.perf_counter() - joined_s) * 1000
 
     def _split(self, deliveries: Sequence[Delivery], answer: Answer) -> None:
-        """Keep the outputs of each entry, in the form that it asks for."""
+        """Keep the outputs of each entry, in its requested form."""
         spec = self.predictor.spec
         forms = {delivery.entry.binary_outputs for delivery in deliveries}
         arrays = views.as_arrays(spec, answer) if True in forms else []

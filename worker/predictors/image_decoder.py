@@ -116,7 +116,7 @@ class _Block:
         for row in rows:
             try:
                 self._fill_row(row, self._files[row])
-            except InvalidInputError as error:  # a new one, because frames of this one refer to the array
+            except InvalidInputError as error:  # a new error: the frames of this error refer to the array
                 self._fail(row, InvalidInputError(f"{self._field.name}: {error.detail}"))
             except Exception as error:
                 self._fail(row, error.with_traceback(None))

@@ -102,7 +102,7 @@ class ForkServer:
                 for body, descriptors in channel.receive():
                     self._obey(self._decoder.decode(body), descriptors)
                     if self._channel is not channel:
-                        break  # this is the spare now, and further orders are for its parent
+                        break  # in the spare: further orders are for its parent
 
     def _obey(self, order: ForkOrder, descriptors: Sequence[int]) -> None:
         match order:

@@ -57,7 +57,7 @@ async def index(request: Request, gateway: GatewayState, caller: Caller) -> list
     responses=of_errors(404, 408, 409, 413, 422, 503),
 )
 async def load_model(model: str, request: Request, gateway: GatewayState, caller: Caller) -> Response:
-    """Have workers load a model, and wait until one of them holds it."""
+    """Make workers load a model, and wait until a worker holds it."""
     asked = await _read(request, gateway, RepositoryRequest, '{"parameters": {"version": "1.0.0"}}')
     await load(gateway, model, version_of(asked.parameters), caller)
     return Response()

@@ -20,7 +20,7 @@ ENTRY_BYTES = bytes.fromhex(
     "9b01a467773a310700cd251c0292c410" + "00" * 16 + "92a161c0a57265712d31ab30302d61622d63642d3031c4021122c2"
 )
 BEFORE_BINARY_OUTPUTS = b"\x9a" + ENTRY_BYTES[1:-1]
-"""As written by a gateway that does not ask for outputs in binary."""
+"""As written by a gateway that requests no outputs in binary."""
 BEFORE_IDENTITY = b"\x99" + ENTRY_BYTES[1 : -len("\xc4\x02\x11\x22\xc2")]
 """As written by a gateway that sends no identity."""
 REPLY = Reply(
