@@ -67,7 +67,7 @@ class RegistryPulls:
 
     async def look_later(self) -> None:
         """Handle the stored events, then wait `LOOK_EVERY_S`. A background task repeats it."""
-        with suppress(RedisError, OSError):  # the reply reader logs that Redis is away
+        with suppress(RedisError, OSError):  # the reply reader reports it
             stored: Mapping[bytes, bytes] = await self._client.hgetall(keys.registry_events())
             for name, text in stored.items():
                 event = decode_event(text)
