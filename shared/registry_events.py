@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,7 @@ from shared.errors import InvalidInputError
 from shared.keys import ModelKey, model_key
 from shared.specs import NAME
 
+ADD_EVENT = (Path(__file__).parent / "scripts" / "add_registry_event.lua").read_text(encoding="utf-8")
 _REGISTRATION = ("model_version", "created")
 _ALIAS = ("model_version_alias", "created")
 
@@ -52,8 +54,8 @@ class RegistryEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        """The same for each delivery of the event."""
-        return f"{self.key}:{self.alias}" if self.alias else self.key
+        """The same for each delivery of the event to one webhook. Another webhook may deploy it or not."""
+        return f"{self.key}:{self.alias}:{self.at_us}:{'deploy' if self.deploys else 'publish'}"
 
 
 class _Data(Struct, frozen=True):

@@ -35,7 +35,7 @@ from shared.errors import (
 from shared.manifests import ArtifactManifest
 from shared.model_store import incoming_path
 from shared.publications import Candidate, Publication, PublicationState
-from shared.registry_events import RegistryEvent, decode_event, encode_event
+from shared.registry_events import ADD_EVENT, RegistryEvent, decode_event, encode_event
 from shared.safe_texts import foreign_text
 
 log = structlog.get_logger()
@@ -52,18 +52,19 @@ class RegistryPulls:
     def __init__(self, client: Redis, publisher: Publisher) -> None:
         self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
         self._publisher = publisher
+        self._add = client.register_script(ADD_EVENT)
 
     async def add(self, event: RegistryEvent) -> bool:
         """Store an event. → False if it was stored before, or a newer one decides about the deployment.
 
         Raises redis.exceptions.RedisError.
         """
-        if event.deploys and not await self._client.zadd(
-            keys.registry_aliases(), {event.model: event.at_us}, gt=True, ch=True
-        ):
-            return False
-        await self._client.hset(keys.registry_events(), event.id, encode_event(event))
-        return True
+        at = str(event.at_us) if event.deploys else ""
+        added = await self._add(
+            keys=[keys.registry_events(), keys.registry_aliases()],
+            args=[event.id, encode_event(event), event.model, at],
+        )
+        return bool(added)
 
     async def look_later(self) -> None:
         """Handle the stored events, then wait `LOOK_EVERY_S`. A background task repeats it."""

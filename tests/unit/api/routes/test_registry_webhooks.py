@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from shared import keys
+from shared.registry_events import decode_event
 from shared.webhook_signatures import signature
 from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
 
 SECRET = "a-secret"
 PATH = "/webhooks/mlflow"
+DEPLOYS = "?alias=champion&deploy=true"
 
 
 @pytest.fixture
@@ -54,6 +56,13 @@ def signed(body: bytes, *, secret: str = SECRET, age_s: int = 0) -> dict[str, st
     }
 
 
+async def waiting(client: FakeRedis) -> list[tuple[str, bool]]:
+    """The version of each stored event, and whether it deploys."""
+    stored: Any = await client.hgetall(keys.registry_events())  # Any: redis-py's union of answers
+    found = [event for text in stored.values() if (event := decode_event(text)) is not None]
+    return sorted((event.version, event.deploys) for event in found)
+
+
 async def sent(http: httpx.AsyncClient, body: bytes, query: str = "", **of_signature: Any) -> httpx.Response:
     return await http.post(f"{PATH}{query}", content=body, headers=signed(body, **of_signature))
 
@@ -64,7 +73,8 @@ async def test_a_signed_event_is_accepted_and_stored(http: httpx.AsyncClient, cl
         202,
         {"state": "accepted", "model": "m", "version": "1.0.0"},
     )
-    assert list(await client.hgetall(keys.registry_events())) == [b"m@1.0.0:champion"]
+    assert await waiting(client) == [("1.0.0", False)]
+    assert (await sent(http, event())).json()["state"] == "repeated"
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "another"}, {"age_s": 301}, {"age_s": -301}])
@@ -97,13 +107,28 @@ async def test_a_signature_opens_no_other_endpoint(http: httpx.AsyncClient) -> N
 async def test_the_newest_event_decides_however_deliveries_are_ordered(
     http: httpx.AsyncClient, client: FakeRedis
 ) -> None:
-    query = "?alias=champion&deploy=true"
     states = [
-        (await sent(http, event(version, second=second), query)).json()["state"]
+        (await sent(http, event(version, second=second), DEPLOYS)).json()["state"]
         for version, second in (("2", 5), ("2", 5), ("1", 4), ("3", 6))
     ]
     assert states == ["accepted", "repeated", "repeated", "accepted"]
-    assert b"m@1.0.0:champion" not in await client.hgetall(keys.registry_events())
+    assert await waiting(client) == [("2.0.0", True), ("3.0.0", True)]
+
+
+async def test_an_alias_that_returns_to_a_version_is_an_event_of_its_own(
+    http: httpx.AsyncClient, client: FakeRedis
+) -> None:
+    for version, second in (("1", 1), ("2", 2), ("1", 3)):
+        await sent(http, event(version, second=second), DEPLOYS)
+    assert await waiting(client) == [("1.0.0", True), ("1.0.0", True), ("2.0.0", True)]
+
+
+async def test_a_webhook_that_only_publishes_does_not_replace_the_event_of_one_that_deploys(
+    http: httpx.AsyncClient, client: FakeRedis
+) -> None:
+    for query in (DEPLOYS, ""):
+        assert (await sent(http, event(), query)).json()["state"] == "accepted"
+    assert await waiting(client) == [("1.0.0", False), ("1.0.0", True)]
 
 
 async def test_events_of_another_alias_or_kind_are_ignored(http: httpx.AsyncClient) -> None:
