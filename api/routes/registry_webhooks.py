@@ -38,7 +38,7 @@ class EventView(BaseModel):
     version: str | None = None
 
 
-@router.post("/webhooks/mlflow", status_code=202, responses=of_errors(401, 403, 413, 415, 422, 503))
+@router.post("/webhooks/mlflow", status_code=202, responses=of_errors(401, 403, 404, 413, 415, 422, 503))
 async def receive(
     request: Request,
     gateway: GatewayState,
@@ -66,6 +66,8 @@ async def receive(
     if event is None or (alias is not None and event.alias != alias):
         return EventView(state="ignored")
     caller.require_sight(event.model)
+    if event.at_us / 1e6 > time.time() + MOST_AGE_S:  # it would outlast all events until then
+        raise InvalidInputError("The timestamp of the event is in the future: correct the clock of MLflow.")
     gateway.queue.require()
     by = REGISTRY.name if _SIGNATURE in headers else caller.name
     added = await gateway.registry_pulls.add(structs.replace(event, by=by, deploys=deploy))

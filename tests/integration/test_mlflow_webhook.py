@@ -103,7 +103,7 @@ def test_a_registered_version_that_cannot_be_pulled_is_refused_with_the_reason(s
     event = {
         "entity": "model_version",
         "action": "created",
-        "timestamp": "2026-12-01T10:00:00+00:00",
+        "timestamp": "2026-01-02T10:00:00+00:00",
         "data": {"name": NAME, "version": "99"},
     }
     with stack.client() as http:

@@ -40,7 +40,7 @@ def event(version: str = "1", *, second: int = 0, alias: str = "champion") -> by
         {
             "entity": "model_version_alias",
             "action": "created",
-            "timestamp": f"2026-12-01T10:00:{second:02}+00:00",
+            "timestamp": f"2026-01-02T10:00:{second:02}+00:00",
             "data": {"name": "m", "version": version, "alias": alias},
         }
     )
@@ -129,6 +129,12 @@ async def test_a_webhook_that_only_publishes_does_not_replace_the_event_of_one_t
     for query in (DEPLOYS, ""):
         assert (await sent(http, event(), query)).json()["state"] == "accepted"
     assert await waiting(client) == [("1.0.0", False), ("1.0.0", True)]
+
+
+async def test_an_event_of_the_future_is_refused(http: httpx.AsyncClient, client: FakeRedis) -> None:
+    answer = await sent(http, event().replace(b"2026-", b"2999-"), DEPLOYS)
+    assert (answer.status_code, "clock of MLflow" in answer.text) == (422, True)
+    assert not await client.exists(keys.registry_aliases())
 
 
 async def test_events_of_another_alias_or_kind_are_ignored(http: httpx.AsyncClient) -> None:
