@@ -35,7 +35,7 @@ from shared.errors import (
     ServiceError,
     VersionExistsError,
 )
-from shared.keys import ModelKey, model_key
+from shared.keys import ModelKey, model_key, split_model_key
 from shared.manifests import ArtifactManifest
 from shared.model_store import ModelStore, incoming_path, version_path
 from shared.publications import (
@@ -111,8 +111,7 @@ class Publisher:
         Raises VersionExistsError if it has other content.
         """
         name = incoming.spec.name
-        await self.reload()
-        if name not in self.catalog.root.specs or incoming.version not in self.catalog.root.versions(name):
+        if not await self.is_stored(name, incoming.version):
             return None
         stored = await asyncio.to_thread(self.catalog.root.version, name, incoming.version)
         if await asyncio.to_thread(incoming.is_the_same_as, stored):
@@ -121,6 +120,12 @@ class Publisher:
             f"{incoming.key} was published before, with other content: publish the new one under another "
             "version."
         )
+
+    async def is_stored(self, model: str, version: str) -> bool:
+        """Whether a version is in the store now."""
+        await self.reload()
+        root = self.catalog.root
+        return model in root.specs and version in root.versions(model)
 
     async def publish(self, incoming: Incoming, by: str) -> ArtifactManifest:
         """Have a worker verify a version, then publish it. → its manifest
@@ -131,17 +136,43 @@ class Publisher:
         async with self.alone(incoming.key):
             if (stored := await self.stored(incoming)) is not None:
                 return stored.manifest
-            publication = uuid4().hex
-            try:
+            async with self.attempt(incoming.key, by, incoming.size_bytes) as publication:
                 await asyncio.to_thread(self._upload, publication, incoming)
-                await self._record(incoming, publication, by, PublicationState.VERIFYING)
                 manifest = await self._verified(incoming, publication, by)
                 await asyncio.to_thread(self.store.publish, publication, manifest)
-            except BaseException as error:
-                await self._refused(incoming, publication, by, error)
-                raise
             await self.published(manifest, by)
         return manifest
+
+    @asynccontextmanager
+    async def attempt(self, key: ModelKey, by: str, size_bytes: int = 0) -> AsyncIterator[str]:
+        """An attempt to publish a version, by its id. If the block raises, its files are removed, and the
+        reason is kept for `GET /models/{name}/versions`. Raises RedisError."""
+        model, version = split_model_key(key)
+        begun = Publication(
+            id=uuid4().hex,
+            version=version,
+            state=PublicationState.VERIFYING,
+            at=now(),
+            by=by,
+            size_bytes=size_bytes,
+        )
+        try:
+            await self._record(model, begun)
+            yield begun.id
+        except BaseException as error:
+            reason = error.detail if isinstance(error, ServiceError) else "the gateway did not finish it"
+            log.warning("version_refused", model=key, by=by, reason=reason)
+            with suppress(RedisError):
+                refused = PublicationState.REFUSED
+                await self._record(model, structs.replace(begun, state=refused, at=now(), reason=reason))
+            with suppress(ServiceError):
+                await asyncio.to_thread(self.store.discard, begun.id)
+            raise
+
+    async def _record(self, model: str, attempt: Publication) -> None:
+        key = keys.publications(model)
+        await self._any_client.hset(key, attempt.version, encode(attempt))
+        await self._any_client.expire(key, round(PUBLICATIONS_KEPT_S))
 
     async def published(self, manifest: ArtifactManifest, by: str) -> None:
         """A version is in the store: forget the attempt, and make all gateways read the store again."""
@@ -149,12 +180,6 @@ class Publisher:
         await self._announce()
         key = model_key(manifest.model, manifest.version)
         log.info("version_published", model=key, by=by, size_bytes=manifest.size_bytes)
-
-    async def record(self, model: str, attempt: Publication) -> None:
-        """Keep an attempt for `GET /models/{name}/versions`. Raises RedisError."""
-        key = keys.publications(model)
-        await self._any_client.hset(key, attempt.version, encode(attempt))
-        await self._any_client.expire(key, round(PUBLICATIONS_KEPT_S))
 
     async def verify(self, version: ModelVersion) -> Verdict:
         """Have a worker verify a published version again. Raises as `publish`."""
@@ -261,29 +286,6 @@ class Publisher:
         if found.problem or found.manifest is None:
             raise InvalidInputError(f"{incoming.key} does not verify: {foreign_text(found.problem)}")
         return incoming.manifest_of(found.manifest, by)
-
-    async def _refused(self, incoming: Incoming, publication: str, by: str, error: BaseException) -> None:
-        """Remove the files, and keep the reason for `GET /models/{name}/versions`."""
-        reason = error.detail if isinstance(error, ServiceError) else "the gateway did not finish it"
-        log.warning("version_refused", model=incoming.key, by=by, reason=reason)
-        with suppress(RedisError, ServiceError):
-            await self._record(incoming, publication, by, PublicationState.REFUSED, reason)
-        with suppress(ServiceError):
-            await asyncio.to_thread(self.store.discard, publication)
-
-    async def _record(
-        self, incoming: Incoming, publication: str, by: str, state: PublicationState, reason: str = ""
-    ) -> None:
-        record = Publication(
-            id=publication,
-            version=incoming.version,
-            state=state,
-            at=now(),
-            by=by,
-            size_bytes=incoming.size_bytes,
-            reason=reason,
-        )
-        await self.record(incoming.spec.name, record)
 
     async def _announce(self) -> None:
         """Have this gateway, and soon the others, read the store again."""

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from msgspec import structs
@@ -34,7 +33,7 @@ from shared.errors import (
 )
 from shared.manifests import ArtifactManifest
 from shared.model_store import incoming_path
-from shared.publications import Candidate, Publication, PublicationState
+from shared.publications import Candidate
 from shared.registry_events import ADD_EVENT, RegistryEvent, decode_event, encode_event
 from shared.safe_texts import foreign_text
 
@@ -98,22 +97,11 @@ class RegistryPulls:
     async def _published(self, event: RegistryEvent) -> None:
         """Publish the version, unless it is. Raises InvalidInputError if it cannot be pulled or verified."""
         publisher = self._publisher
-        await publisher.reload()
-        root = publisher.catalog.root
-        if event.model in root.specs and event.version in root.versions(event.model):
+        if await publisher.is_stored(event.model, event.version):
             return
-        publication = uuid4().hex
-        try:
-            await self._record(event, publication, PublicationState.VERIFYING)
+        async with publisher.attempt(event.key, event.by) as publication:
             manifest = await self._pulled(event, publication)
             await asyncio.to_thread(publisher.store.publish, publication, manifest)
-        except BaseException as error:
-            reason = error.detail if isinstance(error, ServiceError) else "the gateway did not finish it"
-            with suppress(RedisError):
-                await self._record(event, publication, PublicationState.REFUSED, reason)
-            with suppress(ServiceError):
-                await asyncio.to_thread(publisher.store.discard, publication)
-            raise
         await publisher.published(manifest, event.by)
 
     async def _pulled(self, event: RegistryEvent, publication: str) -> ArtifactManifest:
@@ -132,20 +120,6 @@ class RegistryPulls:
         if found.problem or found.manifest is None:
             raise InvalidInputError(f"{event.source}: {foreign_text(found.problem)}")
         return structs.replace(found.manifest, published_at=now(), published_by=event.by)
-
-    async def _record(
-        self, event: RegistryEvent, publication: str, state: PublicationState, reason: str = ""
-    ) -> None:
-        attempt = Publication(
-            id=publication,
-            version=event.version,
-            state=state,
-            at=now(),
-            by=event.by,
-            size_bytes=0,
-            reason=reason,
-        )
-        await self._publisher.record(event.model, attempt)
 
     # -- deploying -----------------------------------------------------------------------------------------
 
