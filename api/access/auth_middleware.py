@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.authenticator import Authenticator, authenticated
 from api.access.limits import Limiter
-from api.access.permissions import Permission, allow_of, permission_of, permissions_of
+from api.access.permissions import MLFLOW_SIGNATURE, Permission, allow_of, permission_of, permissions_of
 from api.access.principal import ANONYMOUS, REGISTRY, Principal, set_principal
 from api.access.signed_links import key_id_of_link
 from shared.api_keys import key_id_of
@@ -75,7 +75,7 @@ class AuthMiddleware:
 
 def _is_signed(scope: Scope) -> bool:
     """Whether the request has a signature, valid or not."""
-    return any(name == b"x-mlflow-signature" for name, _ in scope["headers"])
+    return any(name == MLFLOW_SIGNATURE for name, _ in scope["headers"])
 
 
 def _is_open(method: str, permission: Permission | None, permissions: Mapping[str, Permission]) -> bool:

@@ -17,6 +17,9 @@ from api.access.principal import Principal
 from shared.api_keys import Role
 from shared.errors import ForbiddenError
 
+MLFLOW_SIGNATURE = b"x-mlflow-signature"
+"""The header with the signature of a webhook of MLflow."""
+
 
 @dataclass(frozen=True)
 class Permission:
@@ -34,7 +37,6 @@ class Permission:
     """The endpoint only reads, so that the role `audit` suffices."""
     by_link: bool = False
     """A signed link suffices (`api/access/signed_links.py`): a browser that saves a file sends no key."""
-
     by_signature: bool = False
     """The signature of a webhook of MLflow suffices; the route checks it, because it covers the body."""
 

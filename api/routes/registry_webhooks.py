@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from msgspec import structs
 from pydantic import BaseModel, Field
 
+from api.access.permissions import MLFLOW_SIGNATURE
 from api.access.principal import REGISTRY, Caller
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 MOST_BYTES = 64 * 1024
 MOST_AGE_S = 300
 """Largest difference between the time of a delivery and this gateway's clock."""
-_SIGNATURE, _DELIVERY, _TIMESTAMP = b"x-mlflow-signature", b"x-mlflow-delivery-id", b"x-mlflow-timestamp"
+_DELIVERY, _TIMESTAMP = b"x-mlflow-delivery-id", b"x-mlflow-timestamp"
 
 
 class EventView(BaseModel):
@@ -58,7 +59,7 @@ async def receive(
     """
     headers = dict(request.scope["headers"])
     body = await read_json(headers, request.receive, MOST_BYTES, idle_s=gateway.settings.upload_idle_s)
-    if _SIGNATURE in headers:
+    if MLFLOW_SIGNATURE in headers:
         _check_signature(gateway, headers, body)
     if deploy and alias is None:
         raise InvalidInputError("deploy=true needs alias=NAME: the alias that names the version to serve.")
@@ -69,7 +70,7 @@ async def receive(
     if event.at_us / 1e6 > time.time() + MOST_AGE_S:  # it would outlast all events until then
         raise InvalidInputError("The timestamp of the event is in the future: correct the clock of MLflow.")
     gateway.queue.require()
-    by = REGISTRY.name if _SIGNATURE in headers else caller.name
+    by = REGISTRY.name if MLFLOW_SIGNATURE in headers else caller.name
     added = await gateway.registry_pulls.add(structs.replace(event, by=by, deploys=deploy))
     delivery = headers.get(_DELIVERY, b"").decode("latin-1")[:64]
     log.info("registry_event", model=event.key, alias=event.alias, delivery=delivery, accepted=added)
@@ -85,7 +86,7 @@ def _check_signature(gateway: Gateway, headers: dict[bytes, bytes], body: bytes)
             "Signatures are not accepted: set TAKT_MLFLOW_WEBHOOK_SECRET for the gateways."
         )
     if not re.fullmatch(rb"[0-9]{1,12}", at) or not is_signature(
-        headers[_SIGNATURE], secret, delivery.decode("latin-1"), int(at), body
+        headers[MLFLOW_SIGNATURE], secret, delivery.decode("latin-1"), int(at), body
     ):
         raise UnauthorizedError(
             "X-MLflow-Signature is wrong: the webhook needs the secret TAKT_MLFLOW_WEBHOOK_SECRET."
