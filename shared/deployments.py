@@ -25,6 +25,7 @@ from shared.specs import VERSION
 DEPLOY = (Path(__file__).parent / "scripts" / "deploy.lua").read_text(encoding="utf-8")
 MOST_HISTORY = 1000
 """Kept changes of a model's deployment, approximately."""
+MOST_WANTED = 32
 WHOLE = 100.0
 """The sum of a split, in percent."""
 ALIAS = r"[a-z][a-z0-9_-]{0,62}"
@@ -36,7 +37,7 @@ Percent: TypeAlias = Annotated[float, Meta(ge=0, le=WHOLE)]
 class Target(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is served of a model."""
 
-    wanted: Annotated[tuple[Version, ...], Meta(min_length=1, max_length=32)]
+    wanted: Annotated[tuple[Version, ...], Meta(min_length=1, max_length=MOST_WANTED)]
     """The versions that workers load."""
     default: Version
     """The version of requests that name none."""

@@ -12,12 +12,13 @@ from redis.asyncio import Redis
 from shared import keys
 from shared.deployments import (
     DEPLOY,
+    MOST_WANTED,
     Deployment,
     decode_deployment,
     script_arguments,
     script_keys,
 )
-from shared.errors import PreconditionFailedError
+from shared.errors import InvalidInputError, PreconditionFailedError
 from shared.keys import ModelKey
 
 log = structlog.get_logger()
@@ -89,8 +90,14 @@ class Deployments:
         """Store a deployment as the next generation. `expected`: the generation that it replaces; None: any.
         → the stored record
 
-        Raises PreconditionFailedError if another generation is stored, redis.exceptions.RedisError.
+        Raises PreconditionFailedError if another generation is stored, InvalidInputError if it has too many
+        versions, redis.exceptions.RedisError.
         """
+        if len(deployment.target.wanted) > MOST_WANTED:
+            raise InvalidInputError(
+                f"{deployment.model} would have more than {MOST_WANTED} versions: drop others first, "
+                f"as with `takt deploy {deployment.model} VERSION --only`."
+            )
         done, text = await self._script(
             keys=script_keys(deployment.model), args=script_arguments(deployment, expected)
         )

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from api.publishing.incoming import now
 from api.publishing.publisher import Publisher
 from shared import keys
-from shared.deployments import Change, Deployment, Target
+from shared.deployments import MOST_WANTED, Change, Deployment, Target
 from shared.errors import (
     InvalidInputError,
     InvalidStateError,
@@ -157,8 +157,19 @@ class RegistryPulls:
         target = before.target
         shadow = target.shadow if target.shadow and target.shadow.version != event.version else None
         return Target(
-            wanted=tuple(dict.fromkeys([*target.wanted, event.version])),
+            wanted=_with_version(target, event.version),
             default=event.version,
             aliases=target.aliases,
             shadow=shadow,
         )
+
+
+def _with_version(target: Target, version: str) -> tuple[str, ...]:
+    """The wanted versions with a new default. If they are too many, the first that are not in use are left
+    out. The present default stays, for a rollback."""
+    used = {version, target.default, *target.aliases.values()}
+    used |= {target.shadow.version} if target.shadow else set()
+    wanted = list(dict.fromkeys([*target.wanted, version]))
+    idle = [one for one in wanted if one not in used]
+    dropped = idle[: max(0, len(wanted) - MOST_WANTED)]
+    return tuple(one for one in wanted if one not in dropped)
