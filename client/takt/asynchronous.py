@@ -281,7 +281,7 @@ class AsyncTakt(AsyncModelCalls):
         return await self._do(calls.manifest(job_id))
 
     async def timeline(self, job_id: str) -> Json:
-        """Return the events of a job, the oldest first: `(await takt.timeline(job.id))["events"]`."""
+        """Return the events of a job, the oldest first: `await takt.timeline(job.id)`."""
         return await self._do(calls.timeline(job_id))
 
     async def cancel(self, job_id: str) -> Job:

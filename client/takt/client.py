@@ -279,7 +279,7 @@ class Takt(ModelCalls):
         return self._do(calls.manifest(job_id))
 
     def timeline(self, job_id: str) -> Json:
-        """Return the events of a job, the oldest first: `(takt.timeline(job.id))["events"]`."""
+        """Return the events of a job, the oldest first: `takt.timeline(job.id)`."""
         return self._do(calls.timeline(job_id))
 
     def cancel(self, job_id: str) -> Job:
