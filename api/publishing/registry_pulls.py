@@ -70,8 +70,8 @@ class RegistryPulls:
         with suppress(RedisError, OSError):  # the reply reader reports it
             stored: Mapping[bytes, bytes] = await self._client.hgetall(keys.registry_events())
             for name, text in stored.items():
-                event = decode_event(text)
-                if event is None or await self._handled(event):
+                event = decode_event(text)  # None: a newer gateway wrote it, and handles it
+                if event is not None and await self._handled(event):
                     await self._client.hdel(keys.registry_events(), name)
         await asyncio.sleep(LOOK_EVERY_S)
 

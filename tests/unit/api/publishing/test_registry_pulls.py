@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.gateway import Gateway
+from shared import keys
 from shared.deployments import MOST_WANTED, Change, Deployment, Target
 from shared.registry_events import RegistryEvent
 from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
@@ -53,3 +54,9 @@ async def test_the_first_version_without_a_use_makes_room_for_another(gateway: G
     before = Target(wanted=OTHERS, default=OTHERS[1], aliases={"old": OTHERS[0]})
     after = await deployed(gateway, before)
     assert after.wanted == (*OTHERS[:2], *OTHERS[3:], "1.0.0")
+
+
+async def test_an_event_of_a_newer_gateway_is_left_to_it(gateway: Gateway, client: FakeRedis) -> None:
+    await client.hset(keys.registry_events(), "newer", '{"registered": "iris", "number": {"major": 2}}')
+    await deployed(gateway, Target(wanted=OTHERS[:1], default=OTHERS[0]))
+    assert await client.hexists(keys.registry_events(), "newer")
