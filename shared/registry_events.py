@@ -67,7 +67,7 @@ class _Data(Struct, frozen=True):
 class _Payload(Struct, frozen=True):
     entity: str
     action: str
-    timestamp: datetime
+    timestamp: Annotated[datetime, Meta(tz=True)]
     data: _Data = _Data()
 
 

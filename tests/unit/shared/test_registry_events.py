@@ -67,6 +67,11 @@ def test_a_body_that_is_no_event_is_refused(text: bytes) -> None:
         read_event(text)
 
 
+def test_a_time_without_its_zone_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="timezone component"):
+        read_event(body(timestamp="2026-12-01T10:00:00"))
+
+
 def test_a_registered_model_gets_a_name_of_takt() -> None:
     assert name_of_registered("Failure Model") == "failure-model"
     assert name_of_registered("///") == ""
